@@ -1,0 +1,64 @@
+# make demo   a real call, end to end, on this machine: hear the echo, see the report
+# make test   format, lint, types, tests (at most 10 minutes)
+# make check  what takes longer: sanitizers, the demo and its failures, a ten-minute call, benchmarks
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+INPUT    ?=
+DURATION ?= 10
+OUT      ?= demo-out
+NATIVE := $(wildcard native/*.c native/*.h)
+
+.PHONY: demo test check lint types format unit native bench clean preflight
+
+demo: $(VENV)/.built
+	$(BIN)/mixminus demo $(if $(INPUT),--input "$(INPUT)") --duration $(DURATION) --out "$(OUT)"
+
+test: lint types unit
+
+lint: $(VENV)/.built
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.built
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(VENV)/.built
+	$(BIN)/mypy media control tests benchmarks examples
+
+unit: $(VENV)/.built
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(VENV)/.built
+	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m benchmarks mix
+	$(BIN)/python -m benchmarks tick
+	$(BIN)/python -m benchmarks pipeline
+
+bench: $(VENV)/.built
+	for name in mix tick pipeline; do $(BIN)/python -m benchmarks $$name || exit 1; done
+
+# After touching C: the extension alone, in under a second.
+native: $(VENV)/.built
+
+$(VENV)/.built: $(VENV)/.installed $(NATIVE)
+	$(BIN)/python -c "from setuptools import setup; setup()" -q build_ext --inplace
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml | preflight
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" "setuptools>=77,<85"
+	@touch $@
+
+# The first line of a failed build names what is missing, with its Debian package.
+preflight:
+	@command -v $(PYTHON) >/dev/null || { echo "mixminus needs python3, 3.11 or newer: apt-get install python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mixminus needs python3, 3.11 or newer; $(PYTHON) is older: apt-get install python3, or make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "mixminus needs Python's venv: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig, sys; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || { echo "mixminus needs Python's headers (Python.h): apt-get install python3-dev" >&2; exit 1; }
+	@command -v $${CC:-cc} >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || { echo "mixminus needs a C compiler: apt-get install gcc libc6-dev" >&2; exit 1; }
+	@command -v git >/dev/null || { echo "mixminus needs git: apt-get install git" >&2; exit 1; }
+
+clean:
+	rm -rf $(VENV) build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis media/_native*.so *.egg-info .src/*.egg-info

@@ -1,0 +1,74 @@
+"""Tables and plots that the benchmarks share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+CONSOLE = Console(highlight=False)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print *rows*; a column that a row lacks stays empty. The first column is text."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*(format_value(row.get(column)) for column in columns))
+    CONSOLE.print(table)
+
+
+def format_value(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def print_goals(goals: Sequence[Mapping[str, Any]]) -> None:
+    """Print each goal with what was measured. Told, never enforced: timing decides no test."""
+    for goal in goals:
+        mark = "[green]met[/]" if goal["met"] else "[red]missed[/]"
+        CONSOLE.print(f"  {mark}  {goal['what']}: {format_value(goal['measured'])}")
+
+
+def print_machine(machine: Mapping[str, Any]) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    CONSOLE.print(
+        f"[dim]{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
+        f"Python {machine['python']} ({machine['compiled_with']}), {versions}; "
+        f"kernels {machine['isa_in_use']} of {'/'.join(machine['isas'])}; "
+        f"load {machine['load_average'][0]}, steal {machine['steal_percent']} %[/]"
+    )
+
+
+def save_lines(
+    path: Path,
+    title: str,
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    labels: tuple[str, str],
+    *,
+    log_x: bool = False,
+) -> None:
+    """Draw each series as a line over a logarithmic y axis."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    for name, (x, y) in series.items():
+        axes.plot(x, y, marker="o", markersize=3.5, linewidth=1.6, label=name)
+    if log_x:
+        axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

@@ -1,0 +1,5 @@
+"""``python -m mixminus.control`` is the ``mixminus`` command."""
+
+from mixminus.control.cli import main
+
+main()

@@ -1,0 +1,140 @@
+"""Bridges: legs mixed together, each hearing all others and never itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import _native
+from .ring import FrameRing
+
+
+@dataclass(frozen=True, slots=True)
+class LegCounters:
+    """What became of a leg's ticks and frames.
+
+    ``ticks`` = ``voice`` + ``silence`` + ``concealed`` + ``skipped``, always.
+    Of the source's frames: ``source_written`` = played + ``late`` + ``trimmed`` + ``source_lapped``
+    + waiting.
+    """
+
+    ticks: int
+    voice: int
+    silence: int
+    concealed: int
+    skipped: int
+    late: int
+    trimmed: int
+    underruns: int
+    target_frames: int
+    first_tick: int
+    first_voice_tick: int
+    source_written: int
+    source_lapped: int
+    render_written: int
+    render_read: int
+    render_lapped: int
+
+
+class Leg:
+    """One party's media in one bridge. Made by :meth:`Bridge.add_leg`."""
+
+    def __init__(self, bridge: Bridge, leg: _native.Leg) -> None:
+        self._bridge: Bridge | None = bridge
+        self._leg = leg
+        self.source_id = leg.source_id
+        self.source = FrameRing._over(leg.source)
+        self.render = FrameRing._over(leg.render)
+
+    def counters(self) -> LegCounters:
+        """Return the counts so far, also after the leg was closed. Thread: any."""
+        counts = self._leg.counters()
+        source, render = self.source.counters(), self.render.counters()
+        dropped_by_choice = counts["late"] + counts["trimmed"]
+        return LegCounters(
+            **counts,
+            source_written=source.written,
+            # The playout drops late frames by skipping them in the ring.
+            source_lapped=max(0, source.skipped - dropped_by_choice),
+            render_written=render.written,
+            render_read=render.read,
+            render_lapped=render.skipped,
+        )
+
+    def close(self) -> None:
+        """Take this leg out of its bridge from the next tick on. Again is no error."""
+        bridge, self._bridge = self._bridge, None
+        if bridge is not None:
+            bridge._remove(self)
+
+
+class Bridge:
+    """Legs that are mixed together by the tick thread. Made by ``MediaPlatform.create_bridge``.
+
+    Thread: one at a time (the loop's).
+    Source: RFC 7667 section 3.4 (topology of a media mixer).
+    """
+
+    def __init__(self, bridge: _native.Bridge) -> None:
+        self._bridge: _native.Bridge | None = bridge
+        self._legs: list[Leg] = []
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """The legs now in this bridge, in the order in which they came."""
+        return tuple(self._legs)
+
+    def add_leg(
+        self,
+        source_id: int,
+        *,
+        target_frames: int = 1,
+        max_target_frames: int = 5,
+        source_slots: int = 16,
+        render_slots: int = 16,
+        relay: bool = False,
+    ) -> Leg:
+        """Add a leg that is mixed from the next tick on.
+
+        Units:  target_frames, max_target_frames: playout depth of the source at the start, and at
+                most, in frames of 20 ms. Slots are a power of two.
+        Raises: ValueError on numbers out of range; RuntimeError when the bridge is closed.
+
+        ``relay`` says that the source's frames carry who speaks (a mixed stream from elsewhere);
+        else the leg's own ``source_id`` is announced while it is loud.
+        """
+        leg = Leg(
+            self,
+            self._open().add_leg(
+                source_id, source_slots, render_slots, target_frames, max_target_frames, relay
+            ),
+        )
+        self._legs.append(leg)
+        return leg
+
+    def set_sources(self, listener: Leg, sources: Sequence[Leg] | None) -> None:
+        """Say whom *listener* hears; None is everyone but itself.
+
+        Raises: ValueError when a leg is not in this bridge.
+        """
+        heard = None if sources is None else [leg._leg for leg in sources]
+        self._open().set_sources(listener._leg, heard)
+
+    def close(self) -> None:
+        """Take out all legs and stop mixing. Again is no error."""
+        bridge, self._bridge = self._bridge, None
+        if bridge is None:
+            return
+        for leg in self._legs:
+            leg._bridge = None
+        self._legs.clear()
+        bridge.close()
+
+    def _open(self) -> _native.Bridge:
+        if self._bridge is None:
+            raise RuntimeError("the bridge is closed")
+        return self._bridge
+
+    def _remove(self, leg: Leg) -> None:
+        self._legs.remove(leg)
+        self._open().remove_leg(leg._leg)

@@ -1,0 +1,139 @@
+"""The media platform: one engine a process, and the loop's wake-up at every tick."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _native
+from .bridge import Bridge
+
+log = logging.getLogger("mixminus.media.platform")
+
+Scheduling = Literal["fifo", "nice", "normal", "none"]
+
+SWITCH_INTERVAL_S = 0.0005
+"""How soon a busy Python thread yields the GIL. Four of them hold a Python thread up by 16 ms at
+p99 with this and by 187 ms with CPython's own 5 ms (measured); the tick itself needs no GIL."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What the tick thread did. A tick is late when it starts more than 20 ms after its time."""
+
+    ticks: int
+    late_ticks: int
+    skipped_ticks: int
+    busy_ns: int
+    scheduling: Scheduling
+    isa: str
+    lateness_p50_us: float
+    lateness_p99_us: float
+    lateness_p999_us: float
+    lateness_max_us: float
+
+
+class MediaPlatform:
+    """One engine: its tick thread, its bridges, its clock.
+
+    Thread: the loop that entered it.
+    """
+
+    def __init__(self) -> None:
+        self._engine = _native.Engine()
+        self._callbacks: dict[object, Callable[[], None]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start the tick thread."""
+        if self._loop is not None:
+            raise RuntimeError("the platform already runs")
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._engine.fileno(), self._wake)
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
+        self._engine.start()
+        log.info("tick thread runs: scheduling %s, kernels %s", self.scheduling, _native.isa())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the tick thread and wait for its end (at most one tick)."""
+        loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        loop.remove_reader(self._engine.fileno())
+        await asyncio.to_thread(self._engine.stop)
+
+    @property
+    def scheduling(self) -> Scheduling:
+        """How the tick thread is scheduled: real time where the machine allows it."""
+        return cast(Scheduling, self._engine.scheduling)
+
+    def create_bridge(self) -> Bridge:
+        """Make a bridge without legs."""
+        return Bridge(self._engine.add_bridge())
+
+    def now(self) -> int:
+        """Return the engine's clock in 100 ns ticks: monotonic, the one of frame timestamps."""
+        return self._engine.now()
+
+    def on_tick(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call *callback* on the loop after each tick, once for several when the loop was late.
+
+        Returns what takes it off again; calling that twice is no error.
+        """
+        key = object()
+        self._callbacks[key] = callback
+
+        def unsubscribe() -> None:
+            self._callbacks.pop(key, None)
+
+        return unsubscribe
+
+    def stats(self) -> EngineStats:
+        """Return what the tick thread did so far; lateness is over the last 65,536 ticks."""
+        counts = self._engine.stats()
+        lateness = self.lateness_us()
+        p50, p99, p999 = (
+            (float(np.percentile(lateness, q)) for q in (50, 99, 99.9))
+            if lateness.size
+            else (0.0, 0.0, 0.0)
+        )
+        return EngineStats(
+            **counts,
+            scheduling=self.scheduling,
+            isa=_native.isa(),
+            lateness_p50_us=p50,
+            lateness_p99_us=p99,
+            lateness_p999_us=p999,
+            lateness_max_us=float(lateness.max()) if lateness.size else 0.0,
+        )
+
+    def lateness_us(self, since_tick: int = 0) -> NDArray[np.float32]:
+        """Return how late each remembered tick from *since_tick* on started, oldest first."""
+        ns = np.frombuffer(self._engine.lateness_ns(since_tick), np.uint32)
+        return (ns / 1000.0).astype(np.float32)
+
+    def _wake(self) -> None:
+        # An eventfd: one read takes all the ticks since the last.
+        os.read(self._engine.fileno(), 8)
+        self._engine.reclaim()
+        for callback in tuple(self._callbacks.values()):
+            try:
+                callback()
+            except Exception:
+                # One consumer's bug must not silence the others of this tick.
+                log.exception("a tick callback failed")

@@ -1,0 +1,218 @@
+/* Engine: the tick thread as a Python object. */
+
+#include "memory.h"
+#include "module.h"
+
+#define LATENESS_LOG_MAX (1u << 22)
+
+static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"period_ns", "lateness_log", NULL};
+    long long period_ns = MM_FRAME_NS;
+    unsigned int log = 65536;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|LI:Engine", names, &period_ns, &log))
+        return NULL;
+    if (period_ns < 10000 || period_ns > 1000000000)
+        return PyErr_Format(PyExc_ValueError, "period_ns: expected 10 us to 1 s, got %lld",
+                            period_ns);
+    if (log < 2 || log > LATENESS_LOG_MAX || (log & (log - 1)))
+        return PyErr_Format(PyExc_ValueError,
+                            "lateness_log: expected a power of two from 2 to %u, got %u",
+                            LATENESS_LOG_MAX, log);
+    const module_state *state = mm_type_state(type);
+    if (!state) return NULL;
+    engine_object *self = (engine_object *)PyType_GenericAlloc(type, 0);
+    if (!self) return NULL;
+    self->engine = mm_engine_create(mm_kernels_for(state->isa), period_ns, log);
+    if (self->engine) return (PyObject *)self;
+    PyErr_SetFromErrno(PyExc_OSError);
+    Py_DECREF(self);
+    return NULL;
+}
+
+static void engine_dealloc(PyObject *object) {
+    engine_object *self = (engine_object *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    if (self->engine) {
+        Py_BEGIN_ALLOW_THREADS
+        mm_engine_destroy(self->engine);
+        Py_END_ALLOW_THREADS
+    }
+    mm_pages_free(self->roster);
+    free(self->bridges);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+int mm_engine_wait_for_room(engine_object *self) {
+    mm_commands *commands = mm_engine_commands(self->engine);
+    mm_command_reclaim(commands);
+    for (int tries = 0; tries < 5000; tries++) {
+        if (mm_command_has_room(commands)) return 0;
+        if (!mm_engine_running(self->engine)) {
+            mm_command_execute(commands); /* nobody else does */
+            continue;
+        }
+        const struct timespec millisecond = {.tv_nsec = 1000000};
+        Py_BEGIN_ALLOW_THREADS
+        nanosleep(&millisecond, NULL);
+        Py_END_ALLOW_THREADS
+    }
+    PyErr_SetString(PyExc_RuntimeError, "the tick thread has carried out no command for 5 s");
+    return -1;
+}
+
+static mm_roster *roster_of(mm_bridge **bridges, size_t count) {
+    mm_roster *roster = mm_pages_alloc(sizeof *roster + count * sizeof *bridges);
+    if (!roster) return NULL;
+    roster->count = count;
+    if (count) memcpy(roster->bridge, bridges, count * sizeof *bridges);
+    return roster;
+}
+
+int mm_engine_enrol(engine_object *self, mm_bridge *bridge, int leave) {
+    if (mm_engine_wait_for_room(self) < 0) return -1;
+    mm_bridge **bridges = malloc((self->bridge_count + 1) * sizeof *bridges);
+    size_t count = 0;
+    for (size_t i = 0; bridges && i < self->bridge_count; i++)
+        if (self->bridges[i] != bridge) bridges[count++] = self->bridges[i];
+    if (bridges && !leave) bridges[count++] = bridge;
+    mm_roster *roster = bridges ? roster_of(bridges, count) : NULL;
+    if (!roster) {
+        free(bridges);
+        PyErr_NoMemory();
+        return -1;
+    }
+    mm_commands *commands = mm_engine_commands(self->engine);
+    mm_command_submit(commands, mm_engine_roster_slot(self->engine), roster);
+    mm_command_retire(commands, self->roster, mm_pages_free);
+    free(self->bridges);
+    self->bridges = bridges;
+    self->bridge_count = count;
+    self->roster = roster;
+    return 0;
+}
+
+static PyObject *engine_start(PyObject *object, PyObject *unused) {
+    (void)unused;
+    mm_engine *engine = ((engine_object *)object)->engine;
+    int error;
+    Py_BEGIN_ALLOW_THREADS
+    error = mm_engine_start(engine);
+    Py_END_ALLOW_THREADS
+    if (error == 0) return Py_NewRef(Py_None);
+    if (error == EALREADY) {
+        PyErr_SetString(PyExc_RuntimeError, "the engine already runs");
+        return NULL;
+    }
+    errno = error;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *engine_stop(PyObject *object, PyObject *unused) {
+    (void)unused;
+    mm_engine *engine = ((engine_object *)object)->engine;
+    Py_BEGIN_ALLOW_THREADS
+    mm_engine_stop(engine);
+    Py_END_ALLOW_THREADS
+    mm_command_reclaim(mm_engine_commands(engine));
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *engine_run_ticks(PyObject *object, PyObject *arg) {
+    mm_engine *engine = ((engine_object *)object)->engine;
+    const unsigned long long count = PyLong_AsUnsignedLongLong(arg);
+    if (PyErr_Occurred()) return NULL;
+    if (mm_engine_running(engine)) {
+        PyErr_SetString(PyExc_RuntimeError, "run_ticks drives an engine that is not started");
+        return NULL;
+    }
+    mm_engine_run_ticks(engine, count);
+    mm_command_reclaim(mm_engine_commands(engine));
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *engine_fileno(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromLong(mm_engine_eventfd(((engine_object *)object)->engine));
+}
+
+static PyObject *engine_now(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromLongLong(mm_engine_now(((engine_object *)object)->engine));
+}
+
+static PyObject *engine_add_bridge(PyObject *object, PyObject *unused) {
+    (void)unused;
+    const module_state *state = mm_type_state(Py_TYPE(object));
+    return state ? mm_bridge_object_new(state->bridge_type, (engine_object *)object) : NULL;
+}
+
+static PyObject *engine_reclaim(PyObject *object, PyObject *unused) {
+    (void)unused;
+    mm_commands *commands = mm_engine_commands(((engine_object *)object)->engine);
+    return PyLong_FromUnsignedLongLong(mm_command_reclaim(commands));
+}
+
+static PyObject *engine_stats(PyObject *object, PyObject *unused) {
+    (void)unused;
+    mm_engine_stats s;
+    mm_engine_stats_get(((engine_object *)object)->engine, &s);
+    return Py_BuildValue("{s:K,s:K,s:K,s:K}", "ticks", s.ticks, "late_ticks", s.late_ticks,
+                         "skipped_ticks", s.skipped_ticks, "busy_ns", s.busy_ns);
+}
+
+static PyObject *engine_lateness(PyObject *object, PyObject *args) {
+    const mm_engine *engine = ((engine_object *)object)->engine;
+    unsigned long long since = 0;
+    if (!PyArg_ParseTuple(args, "|K:lateness_ns", &since)) return NULL;
+    mm_engine_stats s;
+    mm_engine_stats_get(engine, &s);
+    uint64_t room = since < s.ticks ? s.ticks - since : 0;
+    if (room > LATENESS_LOG_MAX) room = LATENESS_LOG_MAX;
+    uint32_t *ns = malloc((room + 1) * sizeof *ns);
+    if (!ns) return PyErr_NoMemory();
+    const uint64_t count = mm_engine_lateness(engine, since, ns, room);
+    PyObject *bytes = PyBytes_FromStringAndSize((char *)ns, (Py_ssize_t)(count * sizeof *ns));
+    free(ns);
+    return bytes;
+}
+
+static PyObject *engine_scheduling(PyObject *object, void *unused) {
+    (void)unused;
+    static const char *const names[] = {[MM_SCHED_NONE] = "none",
+                                        [MM_SCHED_FIFO] = "fifo",
+                                        [MM_SCHED_NICE] = "nice",
+                                        [MM_SCHED_NORMAL] = "normal"};
+    return PyUnicode_FromString(
+        names[mm_engine_scheduling(((engine_object *)object)->engine)]);
+}
+
+static PyMethodDef methods[] = {
+    {"start", engine_start, METH_NOARGS, "Start the tick thread."},
+    {"stop", engine_stop, METH_NOARGS, "Stop the tick thread and wait for its end."},
+    {"run_ticks", engine_run_ticks, METH_O, "Tick so often in this thread, in virtual time."},
+    {"fileno", engine_fileno, METH_NOARGS, "An eventfd, readable after each tick."},
+    {"now", engine_now, METH_NOARGS, "The engine's clock in 100 ns ticks."},
+    {"add_bridge", engine_add_bridge, METH_NOARGS, "A new bridge with no legs."},
+    {"reclaim", engine_reclaim, METH_NOARGS, "Free what the tick thread has passed; what waits."},
+    {"stats", engine_stats, METH_NOARGS, "Ticks, late and left-out ticks, busy time."},
+    {"lateness_ns", engine_lateness, METH_VARARGS,
+     "Lateness of the remembered ticks from one on, as uint32 nanoseconds."},
+    {NULL, NULL, 0, NULL}};
+
+static PyGetSetDef members[] = {
+    {"scheduling", engine_scheduling, NULL, "fifo, nice, normal, or none when stopped.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyType_Slot slots[] = {{Py_tp_new, engine_new},
+                              {Py_tp_dealloc, engine_dealloc},
+                              {Py_tp_methods, methods},
+                              {Py_tp_getset, members},
+                              {Py_tp_doc, "Ticks bridges every 20 ms without the GIL."},
+                              {0, NULL}};
+
+PyType_Spec mm_engine_spec = {.name = "mixminus.media._native.Engine",
+                              .basicsize = sizeof(engine_object),
+                              .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+                              .slots = slots};

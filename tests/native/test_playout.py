@@ -1,0 +1,301 @@
+"""Playout and the bridge tick, driven tick by tick in virtual time."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixminus.media import _native
+from mixminus.media.bridge import Bridge, Leg
+from mixminus.media.pcm import FLAG_CONCEALED, FLAG_SILENCE, FRAME_SAMPLES, AudioFrame, Pcm
+
+
+class Bench:
+    """An engine without a thread: ticks when told to."""
+
+    def __init__(self) -> None:
+        self.engine = _native.Engine()
+        self.bridge = Bridge(self.engine.add_bridge())
+
+    def tick(self, count: int = 1) -> None:
+        self.engine.run_ticks(count)
+
+    def heard(self, leg: Leg) -> AudioFrame:
+        """The frame of the last tick for *leg*."""
+        frame = None
+        while (read := leg.render.read()) is not None:
+            frame = read
+        assert frame is not None
+        return frame
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def constant(value: int) -> Pcm:
+    return np.full(FRAME_SAMPLES, value, np.int16)
+
+
+def ledger_holds(leg: Leg) -> bool:
+    c = leg.counters()
+    played = c.source_written - c.late - c.trimmed - c.source_lapped - leg.source.depth_frames
+    return (
+        c.ticks == c.voice + c.silence + c.concealed + c.skipped
+        and played >= 0
+        and c.render_written == c.ticks
+    )
+
+
+def test_two_legs_hear_each_other_and_never_themselves(bench: Bench) -> None:
+    a, b = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
+    a.source.write(constant(1000))
+    b.source.write(constant(-500))
+    bench.tick()
+    assert (bench.heard(a) == -500).all()
+    assert (bench.heard(b) == 1000).all()
+
+
+def test_single_leg_hears_silence(bench: Bench) -> None:
+    a = bench.bridge.add_leg(1)
+    a.source.write(constant(1000))
+    bench.tick()
+    heard = bench.heard(a)
+    assert not heard.any()
+    assert heard.is_silence
+    assert heard.active_speakers == ()
+
+
+def test_stream_is_continuous_and_stamped(bench: Bench) -> None:
+    a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
+    bench.tick(3)
+    frames = [a.render.read() for _ in range(3)]
+    assert [f.timestamp for f in frames if f is not None] == [200_000, 400_000, 600_000]
+    assert a.render.read() is None
+
+
+def test_reading_starts_at_the_target_depth(bench: Bench) -> None:
+    a, b = bench.bridge.add_leg(1, target_frames=3), bench.bridge.add_leg(2)
+    for n in (1, 2):
+        a.source.write(constant(n * 100))
+        bench.tick()
+        assert not bench.heard(b).any()
+    a.source.write(constant(300))
+    bench.tick()
+    assert (bench.heard(b) == 100).all()
+    assert a.counters().silence == 2
+
+
+def test_underrun_repeats_with_a_fade_and_falls_silent_after_60_ms(bench: Bench) -> None:
+    a, b = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
+    a.source.write(constant(9000))
+    bench.tick()
+    assert (bench.heard(b) == 9000).all()
+    levels = []
+    for _ in range(3):
+        bench.tick()
+        heard = bench.heard(b)
+        assert heard.is_concealed
+        assert (np.diff(heard.astype(int)) <= 0).all()
+        levels.append(int(heard[0]))
+    assert levels == [9000, 6000, 3000]
+    bench.tick()
+    assert not bench.heard(b).any()
+    counters = a.counters()
+    assert (counters.concealed, counters.underruns, counters.silence) == (3, 1, 1)
+    assert ledger_holds(a)
+
+
+def test_frames_that_come_after_their_tick_are_late_and_delay_grows_by_one(bench: Bench) -> None:
+    """A stall of 60 ms: what was concealed is dropped when it comes, but for one frame."""
+    a, b = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
+    for n in range(1, 11):
+        a.source.write(constant(n))
+        bench.tick()
+    bench.tick(3)
+    for n in range(11, 15):
+        a.source.write(constant(n))
+    bench.tick()
+    assert (bench.heard(b) == 13).all()
+    counters = a.counters()
+    assert (counters.concealed, counters.late, counters.target_frames) == (3, 2, 2)
+    bench.tick()
+    assert (bench.heard(b) == 14).all()
+    assert ledger_holds(a)
+
+
+def test_end_of_a_talkspurt_does_not_raise_the_target(bench: Bench) -> None:
+    a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
+    for _ in range(5):
+        a.source.write(constant(100))
+        bench.tick()
+        bench.tick(20)
+    assert a.counters().target_frames == 1
+
+
+def test_spare_delay_is_given_back_at_a_quiet_moment(bench: Bench) -> None:
+    a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
+
+    def run(frames: int, value: int) -> None:
+        for _ in range(frames):
+            a.source.write(constant(value))
+            bench.tick()
+
+    run(10, 5000)
+    bench.tick(1)  # one frame late
+    a.source.write(constant(5000))
+    run(1, 5000)
+    assert a.counters().target_frames == 2
+    assert a.source.depth_frames == 1
+    run(600, 5000)
+    assert a.counters().target_frames == 1
+    assert a.source.depth_frames == 1  # loud: nothing was cut out of speech
+    run(2, 10)
+    assert a.source.depth_frames == 0
+    assert a.counters().trimmed == 1
+    assert ledger_holds(a)
+
+
+def test_a_queue_that_is_kept_full_is_never_trimmed(bench: Bench) -> None:
+    a, b = bench.bridge.add_leg(1, source_slots=64), bench.bridge.add_leg(2)
+    for n in range(40):
+        a.source.write(constant(n))
+    for n in range(1000):
+        bench.tick()
+        assert (bench.heard(b) == n % 32768).all()
+        a.source.write(constant(n + 40))
+    counters = a.counters()
+    assert (counters.late, counters.trimmed, counters.concealed) == (0, 0, 0)
+
+
+def test_active_speakers_are_named_to_all_others_with_a_hangover(bench: Bench) -> None:
+    a, b, c = (bench.bridge.add_leg(n) for n in (11, 12, 13))
+    loud = (np.random.default_rng(0).standard_normal(FRAME_SAMPLES) * 3000).astype(np.int16)
+    a.source.write(loud)
+    bench.tick()
+    assert bench.heard(b).active_speakers == (11,)
+    assert bench.heard(c).active_speakers == (11,)
+    own = bench.heard(a)
+    assert own.active_speakers == ()
+    assert own.is_silence
+    bench.tick(20)
+    assert bench.heard(b).active_speakers == (11,)
+    bench.tick(10)
+    after = bench.heard(b)
+    assert after.active_speakers == ()
+    assert after.is_silence
+
+
+def test_relay_passes_on_who_speaks_and_what_was_concealed(bench: Bench) -> None:
+    link, bot = bench.bridge.add_leg(0, relay=True), bench.bridge.add_leg(1)
+    link.source.write(constant(50), flags=FLAG_CONCEALED, speakers=(201, 202))
+    bench.tick()
+    heard = bench.heard(bot)
+    assert heard.active_speakers == (201, 202)
+    assert heard.is_concealed
+    link.source.write(constant(0), flags=FLAG_SILENCE)
+    bench.tick()
+    heard = bench.heard(bot)
+    assert heard.is_silence
+    assert heard.active_speakers == ()
+
+
+def test_sources_choose_who_hears_whom(bench: Bench) -> None:
+    legs = [bench.bridge.add_leg(n) for n in range(4)]
+
+    def speak() -> None:
+        for n, leg in enumerate(legs):
+            leg.source.write(constant(10**n))
+        bench.tick()
+
+    bench.bridge.set_sources(legs[0], [legs[3]])
+    speak()
+    assert bench.heard(legs[0])[0] == 1000
+    assert bench.heard(legs[1])[0] == 1101
+    bench.bridge.set_sources(legs[0], None)
+    speak()
+    assert bench.heard(legs[0])[0] == 1110
+    bench.bridge.set_sources(legs[0], [legs[1], legs[3]])
+    legs[3].close()
+    bench.tick(5)
+    for leg in legs[:3]:
+        leg.source.write(constant(7))
+    bench.tick()
+    assert bench.heard(legs[0])[0] == 7
+    with pytest.raises(ValueError, match="the leg is not in this bridge"):
+        bench.bridge.set_sources(legs[0], [legs[3]])
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), min_size=1, max_size=80),
+    target=st.integers(1, 4),
+)
+@settings(max_examples=150, deadline=None)
+def test_ledgers_hold_under_any_arrival(steps: list[tuple[int, int]], target: int) -> None:
+    bench = Bench()
+    a, b = bench.bridge.add_leg(1, target_frames=target), bench.bridge.add_leg(2)
+    number, last = 3000, 0  # loud enough to be audible
+    for arrivals, ticks in steps:
+        for _ in range(arrivals):
+            a.source.write(constant(number), timestamp=number)
+            number += 1
+        for _ in range(ticks):
+            bench.tick()
+            heard = bench.heard(b)
+            if not heard.is_concealed and heard.any():
+                assert heard[0] > last  # never again, never backwards
+                last = int(heard[0])
+        assert ledger_holds(a)
+
+
+def test_legs_and_bridges_leave_no_memory() -> None:
+    gc.collect()
+    before = _native.live_blocks()
+    bench = Bench()
+    kept = bench.bridge.add_leg(1)
+    for n in range(200):
+        leg = bench.bridge.add_leg(n)
+        bench.bridge.set_sources(leg, [kept])
+        bench.bridge.set_sources(kept, [leg])
+        bench.tick()
+        leg.close()
+        leg.close()
+    bench.bridge.close()
+    bench.bridge.close()
+    with pytest.raises(RuntimeError, match="the bridge is closed"):
+        bench.bridge.add_leg(1)
+    kept.close()
+    bench.tick()
+    assert bench.engine.reclaim() == 0
+    del bench, kept, leg
+    gc.collect()
+    assert _native.live_blocks() == before
+
+
+def test_a_closed_leg_still_tells_its_counts(bench: Bench) -> None:
+    a = bench.bridge.add_leg(1)
+    a.source.write(constant(5))
+    bench.tick()
+    a.close()
+    bench.tick(3)
+    assert a.counters().voice == 1
+    assert a.counters().ticks == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"source_slots": 10}, "source_slots: expected a power of two"),
+        ({"target_frames": 0}, "expected 1 <= target_frames"),
+        ({"max_target_frames": 16}, "expected 1 <= target_frames"),
+    ],
+)
+def test_bad_numbers_are_named(bench: Bench, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        bench.bridge.add_leg(1, **arguments)

@@ -1,0 +1,68 @@
+"""The engine without Python, under load, as the sanitizers see it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+SOURCES = sorted(p for p in (ROOT / "native").glob("*.c") if not p.name.startswith("module"))
+HERE = Path(__file__).parent
+BUILDS = {
+    "plain": ["-O2"],
+    "rt": [
+        "-O2",
+        "-DMM_RT_CHECK",
+        str(HERE / "rt_guard.c"),
+        *(f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "free", "mmap")),
+        "-Wl,--wrap=pthread_mutex_lock",
+    ],
+    "asan": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "tsan": ["-O1", "-g", "-fsanitize=thread"],
+}
+ROUNDS = {"plain": 10_000, "rt": 2_000, "asan": 2_000, "tsan": 10_000}
+FRAMES = {"plain": 3_000_000, "rt": 10_000, "asan": 200_000, "tsan": 100_000}
+
+
+@pytest.fixture(scope="module", params=list(BUILDS))
+def stress(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    build = str(request.param)
+    program = tmp_path_factory.mktemp("stress") / f"stress_{build}"
+    compiler = shutil.which("gcc") or shutil.which("clang") or "cc"
+    subprocess.run(
+        [compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{ROOT / 'native'}"]
+        + [*map(str, SOURCES), str(HERE / "stress.c"), *BUILDS[build], "-o", str(program)],
+        check=True,
+    )
+    return build, program
+
+
+def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # TSan wants addresses where the kernel's randomisation does not always put them.
+    command = [str(program), *arguments]
+    if program.name.endswith("tsan") and shutil.which("setarch"):
+        command = ["setarch", "-R", *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if "unexpected memory mapping" in done.stderr:
+        pytest.skip("ThreadSanitizer does not start here: unexpected memory mapping")
+    return done
+
+
+def test_lapped_reader_never_gets_a_torn_or_reordered_frame(stress: tuple[str, Path]) -> None:
+    build, program = stress
+    done = run(program, "ring", str(FRAMES[build]))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("read whole and in order") == 2
+
+
+def test_joins_and_leaves_under_load_neither_race_nor_leak(stress: tuple[str, Path]) -> None:
+    build, program = stress
+    done = run(program, "legs", str(ROUNDS[build]))
+    assert done.returncode == 0, done.stderr
+    assert "nothing left behind" in done.stdout

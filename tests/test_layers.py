@@ -1,0 +1,114 @@
+"""The layers native <- media <- control, and the rules that a reader relies on, as tests."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+EDGE_LIBRARIES = {
+    "aiortc",
+    "aioice",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "httpx2",
+    "msal",
+    "websockets",
+}
+PURE = [
+    "media/pcm.py",
+    "media/descriptor.py",
+    "media/transports/link_frames.py",
+    "control/call_state.py",
+    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "control/graph").glob("*.py")),
+]
+NOT_PURE = EDGE_LIBRARIES | {"asyncio", "time", "socket", "threading"}
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Absolute names of all that *path* imports, relative ones resolved."""
+    parts = ("mixminus", *path.relative_to(ROOT).with_suffix("").parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(parts[: -node.level]) + "." if node.level else ""
+            module = (base + (node.module or "")).rstrip(".")
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def test_media_never_imports_control_nor_its_libraries() -> None:
+    control_only = {
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "httpx2",
+        "msal",
+        "typer",
+        "rich",
+        "pydantic",
+    }
+    for path in python_files("media"):
+        for name in imports(path):
+            assert not name.startswith("mixminus.control"), f"{path} imports {name}"
+            assert name.split(".")[0] not in control_only, f"{path} imports {name}"
+
+
+def test_folders_are_imported_by_their_one_name() -> None:
+    for path in python_files("media", "control", "tests", "benchmarks", "examples"):
+        for name in imports(path):
+            assert name.split(".")[0] not in ("media", "control"), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_modules_import_no_edge(name: str) -> None:
+    for imported in imports(ROOT / name):
+        assert imported.split(".")[0] not in NOT_PURE, f"{name} imports {imported}"
+
+
+def test_only_the_module_files_include_python() -> None:
+    for path in (ROOT / "native").iterdir():
+        if "Python.h" in path.read_text() and path.suffix in (".c", ".h"):
+            assert path.name.startswith("module"), f"{path} knows Python"
+
+
+def test_only_the_engine_has_a_thread_or_a_clock() -> None:
+    for path in (ROOT / "native").glob("*.c"):
+        if not path.name.startswith(("module", "engine")):
+            text = path.read_text()
+            assert "pthread" not in text, path
+            assert "clock_" not in text, path
+
+
+def test_build_names_every_native_file() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extension = config["tool"]["setuptools"]["ext-modules"][0]
+    files = {str(p.relative_to(ROOT)) for p in (ROOT / "native").iterdir()}
+    assert set(extension["sources"]) == {f for f in files if f.endswith(".c")}
+    assert set(extension["depends"]) == {f for f in files if f.endswith(".h")}
+
+
+def test_files_stay_under_500_lines() -> None:
+    native = [*(ROOT / "native").iterdir()]
+    for path in [*python_files("media", "control", "tests", "benchmarks", "examples"), *native]:
+        lines = path.read_text().count("\n")
+        assert lines <= 500, f"{path} has {lines} lines: split it by concept"
+
+
+def test_readme_is_short_enough_to_be_read() -> None:
+    assert len((ROOT / "README.md").read_text().split()) < 900
+
+
+def test_echo_bot_is_25_lines() -> None:
+    assert len((ROOT / "examples/echo_bot.py").read_text().splitlines()) <= 25
