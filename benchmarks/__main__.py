@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.machine import StealMeter, describe_machine
 from benchmarks.report import print_goals, print_machine, print_table
 
-NAMES = ("mix", "tick")
+NAMES = ("mix", "tick", "pipeline")
 
 
 def main() -> int:

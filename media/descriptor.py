@@ -1,7 +1,7 @@
 """The media session descriptor and its blob: what a bot tells the call service about its media.
 
-Source: Microsoft Graph, create call, example 2 (the blob of an audio session); tests/data/app_hosted_blob.md
-names the fixture. The documented keys come in the documented order; our one namespaced member comes last.
+Source: Microsoft Graph, create call, the peer-to-peer example with app-hosted media. The documented
+keys come in the documented order; our one namespaced member comes last.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MEMBER: Final = "mixminus"
 MEMBER_VERSION: Final = 1
 REDACTED: Final = "[redacted]"
 
-# The versions of the documented example. They name Microsoft's media stack; nothing of ours reads them.
+# Those of the documented example. They name Microsoft's media stack; nothing of ours reads them.
 SKYPE_MEDIA_BOTS_VERSION: Final = "1.11.1.0086"
 MEDIA_STACK_VERSION: Final = "2018.53.1.1"
 MP_VERSION: Final = "7.2.0.3881"
@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 
 class DescriptorError(ValueError):
-    """A blob that is no media session descriptor; the message says which key, what was expected, what came."""
+    """A blob that is no media session descriptor: which key, what was expected, what came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class MediaSessionDescriptor:
         )
 
     def to_blob(self) -> str:
-        """Write the blob: compact JSON, the documented keys in the documented order, our member last."""
+        """Write the blob: compact JSON, documented keys in documented order, our member last."""
         return json.dumps(self._members(), separators=(",", ":"))
 
     def redacted(self) -> str:

@@ -15,30 +15,25 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run ``mixminus`` with *argv* and return its exit code; a failure is one line on stderr."""
-    import click
     import typer
 
     from .app import build
 
+    # Newer Typers carry their own copy of click: this is the UsageError of whichever it uses.
+    usage_error: type[Exception] = typer.BadParameter.__mro__[1]
     try:
         result = typer.main.get_command(build()).main(
-            args=list(argv), prog_name="mixminus", standalone_mode=False
+            args=list(argv) or ["--help"], prog_name="mixminus", standalone_mode=False
         )
     except CliError as exc:
         return _fail(exc.message, exc.exit_code)
-    except click.exceptions.NoArgsIsHelpError as exc:
-        print(exc.format_message())
-        return USAGE
-    except click.UsageError as exc:
-        return _fail(exc.format_message(), USAGE)
-    except click.ClickException as exc:
-        return _fail(exc.format_message(), exc.exit_code)
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except usage_error as exc:
+        return _fail(f"{exc.format_message()} See mixminus --help.", USAGE)  # type: ignore[attr-defined]
     return result if isinstance(result, int) else OK
 
 
 def _fail(message: str, exit_code: int) -> int:
-    line = " ".join(message.split())
-    print(f"mixminus: {line}", file=sys.stderr)
+    print(f"mixminus: {' '.join(message.split())}", file=sys.stderr)
     return exit_code

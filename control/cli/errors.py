@@ -13,7 +13,7 @@ INTERRUPTED: Final = 130
 
 
 class CliError(Exception):
-    """What a command says when it cannot go on: shown as ``mixminus: message``, without a traceback."""
+    """Why a command cannot go on: shown as ``mixminus: message``, without a traceback."""
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:
         super().__init__(message)

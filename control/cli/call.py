@@ -1,0 +1,122 @@
+"""``mixminus call``: make, look at and end the calls of a running bot host."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from .errors import AUTH, FAILED, NOT_FOUND, CliError
+
+StateOption = Annotated[
+    Path, typer.Option("--state", help="The state directory of the running `mixminus serve`.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the host's whole answer.")]
+
+STATE_DIR = Path(".mixminus")
+EXIT_CODES = {401: AUTH, 403: AUTH, 404: NOT_FOUND}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the ``call`` commands."""
+    group = typer.Typer(
+        help="Make, look at and end the calls of a running bot host.", add_completion=False
+    )
+    group.command("create")(create)
+    group.command("get")(get)
+    group.command("hangup")(hangup)
+    app.add_typer(group, name="call")
+
+
+def create(
+    user: Annotated[str, typer.Option(help="Whom to call: an id, or a name of dev.json.")],
+    state_dir: StateOption = STATE_DIR,
+    as_json: JsonOption = False,
+) -> None:
+    """Call a user."""
+    call = _ask(state_dir, "POST", "", {"user": user})
+    _print(call, as_json)
+
+
+def get(
+    call_id: Annotated[str, typer.Argument(metavar="ID")],
+    state_dir: StateOption = STATE_DIR,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a call: its states, and its frames at each hop."""
+    _print(_ask(state_dir, "GET", _path(call_id)), as_json)
+
+
+def hangup(
+    call_id: Annotated[str, typer.Argument(metavar="ID")],
+    state_dir: StateOption = STATE_DIR,
+    as_json: JsonOption = False,
+) -> None:
+    """End a call, and wait until nothing of it is left."""
+    _ask(state_dir, "DELETE", _path(call_id))
+    _print(_ask(state_dir, "GET", _path(call_id)), as_json)
+
+
+def _path(call_id: str) -> str:
+    return f"/{quote(call_id, safe='')}"
+
+
+def _ask(state_dir: Path, method: str, path: str, body: object = None) -> dict[str, Any]:
+    """Send one request to the bot host of *state_dir* and return its answer."""
+    import httpx2
+
+    from ..host.hostfile import HostFile, HostFileError
+    from ..tls import client_context
+
+    try:
+        host = HostFile.load(state_dir)
+        context = client_context(host.ca_file)
+    except (HostFileError, OSError) as exc:
+        raise CliError(str(exc), NOT_FOUND) from None
+    try:
+        with httpx2.Client(verify=context, trust_env=False, timeout=30.0) as http:
+            response = http.request(
+                method,
+                f"{host.url}/mixminus/v1/calls{path}",
+                json=body,
+                headers={"Authorization": f"Bearer {host.token}"},
+            )
+    except httpx2.HTTPError as exc:
+        what = str(exc) or type(exc).__name__
+        raise CliError(f"no bot host answers at {host.url}: {what}", FAILED) from None
+    answer = _parse(response.content)
+    if response.status_code >= 400:
+        error = answer.get("error", {})
+        message = error.get("message") or f"the bot host answered {response.status_code}"
+        raise CliError(message, EXIT_CODES.get(response.status_code, FAILED))
+    return answer
+
+
+def _parse(content: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(content) if content else {}
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _print(call: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(call, indent=2))
+        return
+    user = call["user"]
+    print(f"{call['callId']}  {call['state']}  {user['displayName'] or user['id']}")
+    for change in call["states"]:
+        print(f"  {change['atMs'] / 1000.0:8.3f} s  {change['state']}")
+    result = call["resultInfo"]
+    if result is not None:
+        print(f"  {result['code']}/{result['subcode']} {result['message']}")
+    if call["error"] is not None:
+        print(f"  the bot failed: {call['botError']}")
+    for hop, leg in call["legs"].items():
+        kinds = ("voice", "silence", "concealed", "skipped", "late")
+        counts = ", ".join(f"{kind} {leg[kind]}" for kind in kinds)
+        print(f"  {hop}: {counts}")

@@ -1,0 +1,181 @@
+"""``mixminus serve``: run a bot, by default with a call service of its own beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import AUTH, FAILED, NOT_FOUND, USAGE, CliError
+
+if TYPE_CHECKING:
+    from mixminus.media.platform import MediaPlatform
+
+    from ..host import Bot, BotHost
+    from ..settings import HostSettings
+
+DEV_FILE_HELP = "Use the call service that wrote this dev.json, instead of starting one."
+ENV_HELP = "Take all settings from MIXMINUS_... in the environment, as for graph.microsoft.com."
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``serve``."""
+    app.command()(serve)
+
+
+def serve(
+    bot_file: Annotated[
+        Path | None,
+        typer.Option("--bot", help="A Python file with a Bot.", show_default="one that is silent"),
+    ] = None,
+    state_dir: Annotated[
+        Path, typer.Option("--state", help="Where keys, certificates and host.json are kept.")
+    ] = Path(".mixminus"),
+    dev_file: Annotated[Path | None, typer.Option("--dev-file", help=DEV_FILE_HELP)] = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Start a call service in this process: the default.")
+    ] = False,
+    from_env: Annotated[bool, typer.Option("--from-env", help=ENV_HELP)] = False,
+    bind: Annotated[
+        str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="The port to listen on.", show_default="any free one"),
+    ] = None,
+    public_url: Annotated[
+        str | None, typer.Option(help="Where the call service reaches us, if not on localhost.")
+    ] = None,
+    cert_file: Annotated[
+        Path | None, typer.Option("--cert", help="Our certificate chain, if not a local one.")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option("--key", help="Its private key.")] = None,
+) -> None:
+    """Run a bot host until Ctrl-C. It prints each call's states.
+
+    Example: mixminus serve --bot examples/echo_bot.py
+    """
+    if (dev_file is not None) + embedded + from_env > 1:
+        raise CliError("expected one of --dev-file, --embedded, --from-env", USAGE)
+    if (cert_file is None) != (key_file is None):
+        raise CliError("expected --cert and --key, or neither", USAGE)
+    options: dict[str, Any] = {
+        "state_dir": state_dir,
+        "bind": bind,
+        "port": port,
+        "public_url": public_url,
+        "cert_file": cert_file,
+        "key_file": key_file,
+    }
+    # What was not said is the environment's to say, or the default.
+    over = {name: value for name, value in options.items() if value is not None}
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("mixminus").setLevel(logging.INFO)
+    bot = _load(bot_file)
+    settings = _settings(dev_file, from_env, over)
+    asyncio.run(_serve(bot, settings, over))
+
+
+def _load(bot_file: Path | None) -> Bot:
+    from ..host.bot import Bot, BotFileError, load_bot
+
+    if bot_file is None:
+        return Bot()
+    try:
+        return load_bot(bot_file)
+    except BotFileError as exc:
+        raise CliError(str(exc), FAILED if bot_file.is_file() else NOT_FOUND) from exc
+
+
+def _settings(dev_file: Path | None, from_env: bool, over: dict[str, Any]) -> HostSettings | None:
+    """Return the host's settings, or None when a service of our own is to say them."""
+    from pydantic import ValidationError
+
+    from ..devfile import DevFile, DevFileError
+    from ..settings import HostSettings
+
+    try:
+        if dev_file is not None:
+            return HostSettings.from_dev_file(DevFile.load(dev_file), **over)
+        return HostSettings(**over) if from_env else None
+    except DevFileError as exc:
+        raise CliError(str(exc), NOT_FOUND) from None
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise CliError(f"settings: {where}: {first['msg']}", USAGE) from None
+
+
+async def _serve(bot: Bot, settings: HostSettings | None, over: dict[str, Any]) -> None:
+    from mixminus.media.platform import MediaPlatform
+
+    from ..host import BotHost
+    from ..store.base import StoreError
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        try:
+            platform = await stack.enter_async_context(MediaPlatform())
+            if settings is None:
+                settings = await _start_service(stack, platform, over)
+            host = await stack.enter_async_context(BotHost(bot, settings, platform=platform))
+        except OSError as exc:
+            raise CliError(exc.strerror or str(exc)) from exc
+        except StoreError as exc:
+            raise CliError(str(exc)) from exc
+        print(
+            f"{bot.name} at {host.url}; calls: mixminus call --state {over['state_dir']}",
+            flush=True,
+        )
+        await _until_stopped(host, stop)
+
+
+async def _start_service(
+    stack: AsyncExitStack, platform: MediaPlatform, over: dict[str, Any]
+) -> HostSettings:
+    from ..service.service import CallService
+    from ..service.settings import ServiceSettings
+    from ..settings import HostSettings
+
+    service = await stack.enter_async_context(
+        CallService(ServiceSettings(state_dir=over["state_dir"]), platform=platform)
+    )
+    print(f"call service at {service.dev_file.graph_base_url}")
+    return HostSettings.from_dev_file(service.dev_file, **over)
+
+
+async def _until_stopped(host: BotHost, stop: asyncio.Event) -> None:
+    """Wait for a signal, or for the bot's ``on_start`` to fail."""
+    from ..client.requests import GraphRequestError
+    from ..client.tokens import TokenError
+    from ..host.calls import UnknownUserError
+
+    stopped = asyncio.create_task(stop.wait())
+    failed = asyncio.create_task(host.wait_failed())
+    try:
+        await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+        if not failed.done():
+            return
+        error = failed.exception()
+        code = FAILED
+        if isinstance(error, TokenError) or (
+            isinstance(error, GraphRequestError) and error.status in (401, 403)
+        ):
+            code = AUTH
+        elif isinstance(error, UnknownUserError) or (
+            isinstance(error, GraphRequestError) and error.status == 404
+        ):
+            code = NOT_FOUND
+        raise CliError(f"the bot's on_start failed: {error}", code) from error
+    finally:
+        stopped.cancel()
+        failed.cancel()
+        await asyncio.gather(stopped, failed, return_exceptions=True)

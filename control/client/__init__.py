@@ -1,0 +1,1 @@
+"""A client of the Graph Cloud Communications API: tokens, requests, calls, notifications."""

@@ -1,0 +1,1 @@
+"""The demo: a call between three processes, and the proof that its echo came back."""

@@ -1,0 +1,77 @@
+"""A bot: the handlers that its author wrote, and how they are found in a file."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from .call import HostedCall
+    from .host import BotHost
+
+StartHandler: TypeAlias = "Callable[[BotHost], Awaitable[None]]"
+CallHandler: TypeAlias = "Callable[[HostedCall], Awaitable[None]]"
+
+
+class BotFileError(Exception):
+    """A file that holds no bot; the message says why."""
+
+
+class Bot:
+    """What to do when the host has started, and with each call. Handlers are coroutine functions.
+
+    *name* is what the other end is shown as the caller.
+    """
+
+    def __init__(self, name: str = "mixminus bot") -> None:
+        self.name = name
+        self.start_handler: StartHandler | None = None
+        self.call_handler: CallHandler | None = None
+        self.update_handler: CallHandler | None = None
+
+    def on_start(self, handler: StartHandler) -> StartHandler:
+        """Run *handler* with the host once it can make calls. Its failure ends the host."""
+        self.start_handler = handler
+        return handler
+
+    def on_call(self, handler: CallHandler) -> CallHandler:
+        """Run *handler* with each call from the moment it is established.
+
+        The call's audio ends when the call does; a handler that returns, or raises, before that
+        hangs up. One that is still busy five seconds after the end of its call is cancelled.
+        """
+        self.call_handler = handler
+        return handler
+
+    def on_update(self, handler: CallHandler) -> CallHandler:
+        """Run *handler* after each change of a call, one at a time and in order within a call."""
+        self.update_handler = handler
+        return handler
+
+
+def load_bot(path: Path) -> Bot:
+    """Run the Python file at *path* and return the one ``Bot`` in it.
+
+    Raises: BotFileError when there is no such file, it fails, or it has no bot or several.
+    """
+    if not path.is_file():
+        raise BotFileError(f"no such bot file: {path}")
+    name = f"mixminus_bot_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BotFileError(f"expected a Python file, got {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as exc:
+        # The boundary to someone else's code: whatever it raises is why there is no bot.
+        del sys.modules[name]
+        raise BotFileError(f"{path} failed: {type(exc).__name__}: {exc}") from exc
+    bots = [value for value in vars(module).values() if isinstance(value, Bot)]
+    if len(bots) != 1:
+        raise BotFileError(f"expected one Bot in {path}, found {len(bots)}")
+    return bots[0]

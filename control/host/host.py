@@ -1,0 +1,188 @@
+"""The bot host: what a bot's author runs. It makes calls, takes notifications, carries media."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Self
+
+from mixminus.media.platform import MediaPlatform
+
+from ..client.calls import CallsClient
+from ..client.keys import KeyCache
+from ..client.requests import GraphClient
+from ..client.tokens import ClientCredentials
+from ..client.webhook import TokenValidator
+from ..serving import HttpsServer
+from ..settings import HostSettings
+from ..tls import LOCAL_HOSTS, Certificate, LocalAuthority, client_context
+from .bot import Bot
+from .call import CLIENT_ERRORS
+from .calls import Addresses, HostCalls, UnknownUserError
+from .hostfile import HostFile
+from .web import CALLBACK_PATH, MEDIA_PATH, WebhookCounters, create_app
+
+log = logging.getLogger("mixminus.control.host")
+
+CA_KEY_NAME: Final = "ca-key.pem"
+"""Where LocalAuthority keeps its key, beside its certificate."""
+
+
+class BotHost:
+    """One bot, its calls and their media, in the running loop.
+
+    ``async with BotHost(bot, settings) as host`` serves until the block is left; then all calls are
+    hung up and nothing is left running. ``host.calls`` makes and finds calls. *platform* is the
+    process's running engine if it already has one; else the host runs its own.
+    Thread: the loop's.
+    """
+
+    def __init__(
+        self, bot: Bot, settings: HostSettings, *, platform: MediaPlatform | None = None
+    ) -> None:
+        self.bot = bot
+        self.settings = settings
+        self._owns_platform = platform is None
+        self.platform = platform or MediaPlatform()
+        self.admin_token = secrets.token_urlsafe(32)
+        self.webhook_counters = WebhookCounters()
+        self.links_refused = 0
+        context = client_context(settings.ca_file)
+        self._tokens = ClientCredentials(
+            settings.authority_url,
+            settings.app_id,
+            settings.client_secret.get_secret_value(),
+            ca_file=settings.ca_file,
+        )
+        self._graph = GraphClient(
+            settings.graph_base_url,
+            self._tokens,
+            version=settings.graph_version,
+            ssl_context=context,
+        )
+        self._keys = KeyCache(settings.open_id_config_url, ssl_context=context)
+        self.validator = TokenValidator(
+            self._keys, audience=settings.app_id, issuers=settings.notification_issuers
+        )
+        self.calls = HostCalls(
+            platform=self.platform,
+            client=CallsClient(self._graph),
+            bot=bot,
+            users=settings.users,
+            addresses=self._addresses,
+        )
+        self._port = 0
+        self._start_task: asyncio.Task[None] | None = None
+        self._stack = AsyncExitStack()
+
+    @property
+    def url(self) -> str:
+        """Where others reach this host."""
+        return self.settings.public_url or f"https://localhost:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        """Start serving.
+
+        Raises: PortInUseError, and what the certificate's files or addresses may raise as OSError.
+        """
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._tokens.close)
+            stack.push_async_callback(self._graph.close)
+            stack.push_async_callback(self._keys.close)
+            if self._owns_platform:
+                await stack.enter_async_context(self.platform)
+            server = HttpsServer(
+                create_app(self),
+                bind=self.settings.bind,
+                port=self.settings.port,
+                certificate=self._certificate(),
+            )
+            stack.push_async_callback(server.stop)
+            self._port = await server.start()
+            host_file = self._host_file().save(self.settings.state_dir)
+            stack.callback(host_file.unlink, missing_ok=True)
+            stack.push_async_callback(self._end_calls)
+            if self.bot.start_handler is not None:
+                self._start_task = asyncio.create_task(
+                    self._run_start_handler(), name="bot on_start"
+                )
+                stack.push_async_callback(self._end_start_handler)
+            self._stack = stack.pop_all()
+        log.info("bot host %r at %s", self.bot.name, self.url)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Hang up all calls, stop serving, stop the engine."""
+        await self._stack.aclose()
+
+    async def wait_failed(self) -> None:
+        """Wait for ever, unless the bot's ``on_start`` fails: then raise what it raised."""
+        if self._start_task is not None:
+            await asyncio.shield(self._start_task)
+        await asyncio.get_running_loop().create_future()
+
+    async def _run_start_handler(self) -> None:
+        assert self.bot.start_handler is not None
+        try:
+            await self.bot.start_handler(self)
+        except (*CLIENT_ERRORS, UnknownUserError) as exc:
+            log.error("the bot's on_start failed: %s", exc)  # noqa: TRY400
+            raise
+        except Exception:
+            log.exception("the bot's on_start failed")
+            raise
+
+    async def _end_start_handler(self) -> None:
+        task = self._start_task
+        if task is None:
+            return
+        task.cancel()
+        # How it failed is logged where it did.
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _end_calls(self) -> None:
+        calls = tuple(self.calls)
+        await asyncio.gather(*(call.hang_up() for call in calls))
+        await asyncio.gather(*(call.wait_closed() for call in calls))
+
+    def _certificate(self) -> Certificate:
+        settings = self.settings
+        if settings.cert_file is not None and settings.key_file is not None:
+            return Certificate(settings.cert_file, settings.key_file)
+        # Into our own directory: another server of that authority may have its files in its own.
+        return self._authority().issue(*LOCAL_HOSTS, directory=settings.state_dir)
+
+    def _authority(self) -> LocalAuthority:
+        """Return who signs for us: the authority of the CA we were given, if its key is here."""
+        ca_file = self.settings.ca_file
+        if ca_file is not None and (ca_file.parent / CA_KEY_NAME).exists():
+            return LocalAuthority(ca_file.parent)
+        return LocalAuthority(self.settings.state_dir)
+
+    def _host_file(self) -> HostFile:
+        settings = self.settings
+        is_ours = settings.cert_file is None
+        ca_file = self._authority().ca_file if is_ours else settings.ca_file
+        return HostFile(
+            url=f"https://localhost:{self._port}" if is_ours else self.url,
+            token=self.admin_token,
+            ca_file=None if ca_file is None else ca_file.absolute(),
+            pid=os.getpid(),
+        )
+
+    def _addresses(self) -> Addresses:
+        return Addresses(
+            app_id=self.settings.app_id,
+            tenant_id=self.settings.tenant_id,
+            callback_uri=self.url + CALLBACK_PATH,
+            mp_uri=self.url.replace("https://", "wss://", 1) + MEDIA_PATH,
+        )

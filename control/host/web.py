@@ -1,0 +1,279 @@
+"""What a bot host answers over HTTPS: notifications, the media link, health, its own commands."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.responses import JSONResponse
+from starlette.websockets import WebSocketDisconnect
+
+from mixminus.media.transports.link import LinkError, LinkGrant, accept_link
+
+from ..client.keys import KeysUnavailableError
+from ..client.requests import GraphConnectionError, GraphRequestError
+from ..client.tokens import TokenError
+from ..client.webhook import TokenRefusedError, parse_notifications
+from ..graph.notifications import NotificationError
+from .calls import CallReport, Delivery, UnknownUserError
+
+if TYPE_CHECKING:
+    from .host import BotHost
+
+log = logging.getLogger("mixminus.control.host")
+
+CALLBACK_PATH: Final = "/api/calls"
+MEDIA_PATH: Final = "/media"
+MAX_BODY_BYTES: Final = 256 * 1024
+
+
+@dataclass(slots=True)
+class WebhookCounters:
+    """What came to the webhook: posts refused, and notifications by what became of them."""
+
+    refused: int = 0
+    malformed: int = 0
+    received: int = 0
+    unknown: int = 0
+    foreign: int = 0
+
+
+class RequestRefusedError(Exception):
+    """A request that is answered with an error body, as Graph shapes them."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class _StarletteSocket:
+    """A server's WebSocket, as the media link wants it."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+
+    async def receive(self) -> bytes | str:
+        try:
+            message = await self._websocket.receive()
+        except RuntimeError as exc:
+            raise ConnectionError("the WebSocket is closed") from exc
+        if message["type"] == "websocket.disconnect":
+            raise ConnectionError(f"the WebSocket was closed with {message.get('code', 1005)}")
+        data: bytes | None = message.get("bytes")
+        text: str = message.get("text") or ""
+        return text if data is None else data
+
+    async def send(self, message: bytes | str) -> None:
+        try:
+            if isinstance(message, str):
+                await self._websocket.send_text(message)
+            else:
+                await self._websocket.send_bytes(message)
+        except (WebSocketDisconnect, RuntimeError) as exc:
+            raise ConnectionError("the WebSocket is closed") from exc
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        try:
+            await self._websocket.close(code, reason)
+        except (WebSocketDisconnect, RuntimeError):
+            return  # The far end was faster.
+
+
+def create_app(host: BotHost) -> FastAPI:
+    """Make the application of *host*."""
+    app = FastAPI(title="mixminus bot host", docs_url=None, redoc_url=None, openapi_url=None)
+    _add_error_bodies(app)
+    _add_webhook(app, host)
+    _add_media(app, host)
+    _add_health(app, host)
+    _add_admin(app, host)
+    return app
+
+
+def _add_error_bodies(app: FastAPI) -> None:
+    @app.exception_handler(RequestRefusedError)
+    async def refused(_: Request, error: RequestRefusedError) -> Response:
+        return _error(error.status, error.code, error.message)
+
+    @app.exception_handler(404)
+    @app.exception_handler(405)
+    async def no_such_thing(request: Request, error: Exception) -> Response:
+        status = getattr(error, "status_code", 404)
+        return _error(status, "itemNotFound", f"no {request.method} {request.url.path} here")
+
+
+def _add_webhook(app: FastAPI, host: BotHost) -> None:
+    @app.post(CALLBACK_PATH)
+    async def notifications(request: Request) -> Response:
+        """Take notifications of the call service: checked, queued, answered at once."""
+        counters = host.webhook_counters
+        try:
+            caller = await host.validator.validate(
+                request.headers.get("Authorization"), time.time()
+            )
+        except TokenRefusedError as exc:
+            counters.refused += 1
+            log.warning("a notification was refused: %s", exc)
+            raise RequestRefusedError(401, "InvalidAuthenticationToken", str(exc)) from None
+        except KeysUnavailableError as exc:
+            raise RequestRefusedError(503, "serviceNotAvailable", str(exc)) from None
+        try:
+            parsed = parse_notifications(await _read_body(request))
+        except NotificationError as exc:
+            counters.malformed += 1
+            raise RequestRefusedError(400, "invalidRequest", str(exc)) from None
+        for notification in parsed:
+            counters.received += 1
+            match host.calls.deliver(notification, caller.tenant_id):
+                case Delivery.FULL:
+                    raise RequestRefusedError(503, "serviceNotAvailable", "the call is behind")
+                case Delivery.UNKNOWN:
+                    counters.unknown += 1
+                case Delivery.FOREIGN:
+                    counters.foreign += 1
+                    log.warning("a notification of another tenant was refused")
+                    raise RequestRefusedError(403, "7505", "the call is of another tenant")
+                case Delivery.TAKEN:
+                    pass
+        return Response(status_code=202)
+
+
+def _add_media(app: FastAPI, host: BotHost) -> None:
+    @app.websocket(MEDIA_PATH)
+    async def media(websocket: WebSocket) -> None:
+        """Take the media link of one call; the link's own hello says which, and proves it."""
+        if "origin" in websocket.headers:
+            # A web page has no business here: refused before the handshake.
+            await websocket.close(4403)
+            return
+        await websocket.accept()
+        session_id = ""
+
+        def authorize(asked: str) -> LinkGrant | None:
+            nonlocal session_id
+            session_id = asked
+            session = host.calls.session(asked)
+            return None if session is None else session.grant()
+
+        try:
+            link = await accept_link(host.platform, _StarletteSocket(websocket), authorize)
+        except (LinkError, ConnectionError, TimeoutError) as exc:
+            host.links_refused += 1
+            log.warning("a media link was refused: %s", exc)
+            return
+        try:
+            session = host.calls.session(session_id)
+            if session is None or session.connected or session.audio.closed:
+                log.warning("a media link came for a session that has one, or is over")
+                return
+            session.attach(link)
+            log.info("session %s: the media link stands", session_id)
+            reason = await link.closed
+            log.info("session %s: the media link ended: %s", session_id, reason)
+        finally:
+            await link.close()
+
+
+def _add_health(app: FastAPI, host: BotHost) -> None:
+    @app.get("/healthz")
+    async def health() -> dict[str, Any]:
+        """Say that the host lives, and how its engine is scheduled."""
+        return {
+            "status": "ok",
+            "role": "bot host",
+            "calls": len(host.calls),
+            "scheduling": host.platform.scheduling,
+        }
+
+
+def _add_admin(app: FastAPI, host: BotHost) -> None:
+    @app.post("/mixminus/v1/calls")
+    async def create(request: Request) -> Response:
+        """Call a user: ``{"user": name or id}``."""
+        _check_token(request, host.admin_token)
+        try:
+            body = json.loads(await _read_body(request))
+        except (ValueError, RecursionError):
+            raise RequestRefusedError(400, "invalidRequest", "expected JSON") from None
+        user = body.get("user") if isinstance(body, dict) else None
+        if not isinstance(user, str) or not user:
+            raise RequestRefusedError(400, "invalidRequest", "user: expected a name or an id")
+        try:
+            call = await host.calls.create(user=user)
+        except UnknownUserError as exc:
+            raise RequestRefusedError(404, "itemNotFound", str(exc)) from None
+        except GraphRequestError as exc:
+            raise RequestRefusedError(exc.status, exc.code, exc.message) from None
+        except (GraphConnectionError, TokenError) as exc:
+            raise RequestRefusedError(502, "serviceNotAvailable", str(exc)) from None
+        return JSONResponse(call.describe(), status_code=201)
+
+    @app.get("/mixminus/v1/calls")
+    async def list_calls(request: Request) -> dict[str, Any]:
+        """List the living calls and the last ended ones."""
+        _check_token(request, host.admin_token)
+        living = [call.describe() for call in host.calls]
+        return {"value": [*(report.description for report in host.calls.ended), *living]}
+
+    @app.get("/mixminus/v1/calls/{call_id}")
+    async def get(request: Request, call_id: str) -> dict[str, Any]:
+        """Report on one call: its states, its frames at each hop, the engine."""
+        _check_token(request, host.admin_token)
+        report = host.calls.report(call_id)
+        if report is None:
+            raise RequestRefusedError(404, "8522", "Call not found.")
+        return _full_report(host, report)
+
+    @app.delete("/mixminus/v1/calls/{call_id}")
+    async def hang_up(request: Request, call_id: str) -> Response:
+        """Hang up, and answer when nothing of the call is left."""
+        _check_token(request, host.admin_token)
+        call = host.calls.get(call_id)
+        if call is None:
+            raise RequestRefusedError(404, "8522", "Call not found.")
+        await call.hang_up()
+        await call.wait_closed()
+        return Response(status_code=204)
+
+
+def _full_report(host: BotHost, report: CallReport) -> dict[str, Any]:
+    notifications = {
+        **report.description["notifications"],
+        # Who sent a refused post is not known, so neither is its call.
+        "refused": host.webhook_counters.refused,
+    }
+    return {
+        **report.description,
+        "notifications": notifications,
+        "engine": asdict(host.platform.stats()),
+        "latenessUs": [round(float(us), 1) for us in report.lateness_us],
+    }
+
+
+def _check_token(request: Request, token: str) -> None:
+    given = request.headers.get("Authorization", "")
+    if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+        raise RequestRefusedError(401, "unauthenticated", "expected the token of host.json")
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise RequestRefusedError(
+                413, "invalidRequest", f"expected at most {MAX_BODY_BYTES} bytes"
+            )
+    return bytes(body)
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)

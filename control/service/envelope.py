@@ -1,0 +1,120 @@
+"""The one boundary of the Graph API: request ids in, errors out in Graph's envelope."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..graph import errors
+from ..graph.errors import GraphError, error_body
+from ..graph.odata import normal_path
+from ..store.base import StoreError
+
+log = logging.getLogger("mixminus.control.service")
+
+IDS = "mixminus.request_ids"
+CLIENT_ID_CHARS = 64
+"""Longer client-request-ids are not echoed."""
+
+
+class RequestIds:
+    """ASGI middleware: gives a request its ids, spells its path as documented, catches our bugs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = str(uuid.uuid4())
+        ids = {
+            "request-id": request_id,
+            "client-request-id": _client_id(Headers(scope=scope)) or request_id,
+        }
+        scope = {**scope, "path": normal_path(scope["path"]), IDS: ids}
+        started = False
+
+        async def send_with_ids(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in ids.items():
+                    headers[name] = value
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_ids)
+        except Exception:
+            # A bug of ours: this request fails, the service lives.
+            log.exception("%s %s failed, request-id %s", scope["method"], scope["path"], request_id)
+            if started:
+                raise
+            failure = GraphError(500, "9999", "InternalServiceError")
+            await _respond(failure, ids)(scope, receive, send_with_ids)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Make *app* answer every error in Graph's envelope."""
+    app.add_middleware(RequestIds)
+
+    @app.exception_handler(GraphError)
+    async def graph_error(request: Request, error: GraphError) -> JSONResponse:
+        return _respond(error, request.scope[IDS])
+
+    @app.exception_handler(StoreError)
+    async def store_error(request: Request, error: StoreError) -> JSONResponse:
+        log.error("request-id %s: %s", request.scope[IDS]["request-id"], error)
+        unavailable = GraphError(
+            503, "serviceNotAvailable", "The service is not available.", {"Retry-After": "5"}
+        )
+        return _respond(unavailable, request.scope[IDS])
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 404:
+            last = request.url.path.rstrip("/").rpartition("/")[2]
+            translated = GraphError(
+                404, "itemNotFound", f"Resource not found for the segment '{last[:64]}'."
+            )
+        elif error.status_code == 405:
+            translated = GraphError(
+                405, "notAllowed", f"{request.method} is not allowed here.", error.headers
+            )
+        else:
+            translated = GraphError(error.status_code, "invalidRequest", str(error.detail))
+        return _respond(translated, request.scope[IDS])
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return _respond(errors.invalid_argument(f"{where}: {first['msg']}."), request.scope[IDS])
+
+
+def _respond(error: GraphError, ids: Mapping[str, str]) -> JSONResponse:
+    body: dict[str, Any] = error_body(
+        error,
+        request_id=ids["request-id"],
+        client_request_id=ids["client-request-id"],
+        now=datetime.now(UTC),
+    )
+    return JSONResponse(body, error.status, headers=error.headers)
+
+
+def _client_id(headers: Headers) -> str | None:
+    value = headers.get("client-request-id", "")
+    usable = 0 < len(value) <= CLIENT_ID_CHARS and value.isascii() and value.isprintable()
+    return value if usable else None

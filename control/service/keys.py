@@ -1,0 +1,82 @@
+"""RSA keys that sign tokens, and how they are published."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+ALGORITHM = "RS256"
+KEY_BITS = 2048
+REFUSED_HEADERS = frozenset({"crit", "jku", "jwk", "x5c", "x5u"})
+"""Header members by which a token could name its own key or rules."""
+
+
+def new_key_pem() -> str:
+    """Make a private key. Takes about 0.1 s."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+class SigningKey:
+    """A key pair: signs, verifies, and shows its public half."""
+
+    def __init__(self, pem: str) -> None:
+        key = serialization.load_pem_private_key(pem.encode(), None)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise TypeError(f"expected an RSA key, got {type(key).__name__}")
+        self._private = key
+        self._public = key.public_key()
+        numbers = self._public.public_numbers()
+        self._jwk = {"e": _base64url_uint(numbers.e), "kty": "RSA", "n": _base64url_uint(numbers.n)}
+        self.key_id = _thumbprint(self._jwk)
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """Return *claims* as a signed JWT. Takes about 1 ms."""
+        return jwt.encode(
+            dict(claims), self._private, algorithm=ALGORITHM, headers={"kid": self.key_id}
+        )
+
+    def verify(self, token: str, *, issuer: str, audience: Sequence[str]) -> dict[str, Any]:
+        """Return the claims of a token that this key signed for one of *audience*.
+
+        Raises: jwt.InvalidTokenError when anything about it is not as it must be.
+        """
+        header = jwt.get_unverified_header(token)
+        if header.get("kid") != self.key_id or not REFUSED_HEADERS.isdisjoint(header):
+            raise jwt.InvalidSignatureError("the token was not signed by this service")
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            self._public,
+            algorithms=[ALGORITHM],
+            issuer=issuer,
+            audience=list(audience),
+            options={"require": ["exp", "nbf", "iat", "iss", "aud"]},
+        )
+        return claims
+
+    def published(self) -> dict[str, Any]:
+        """Return the key set (JWKS) with the public half."""
+        return {"keys": [{**self._jwk, "use": "sig", "alg": ALGORITHM, "kid": self.key_id}]}
+
+
+def _thumbprint(jwk: Mapping[str, str]) -> str:
+    """Name a key by its content. Source: RFC 7638."""
+    canonical = json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()
+    digest = hashlib.sha256(canonical).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _base64url_uint(number: int) -> str:
+    raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

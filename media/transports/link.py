@@ -1,0 +1,268 @@
+"""The media link: a leg over a WebSocket between a call service and a bot host.
+
+docs/media-link.md is the definition; the bytes are in link_frames.py, the hello in link_hello.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket as sockets
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from ..bridge import Leg
+from ..platform import MediaPlatform
+from .base import RemoteProtocolError
+from .link_frames import MAX_MESSAGE_BYTES
+from .link_hello import (
+    Hello,
+    is_proven,
+    new_nonce,
+    parse_challenge,
+    parse_hello,
+    parse_welcome,
+    write_challenge,
+    write_hello,
+    write_welcome,
+)
+from .link_transport import CLOSE_TIMEOUT_S, LinkTransport, MessageSocket, SocketClosedError
+
+__all__ = [
+    "LinkError",
+    "LinkGrant",
+    "LinkRefusedError",
+    "LinkTransport",
+    "MessageSocket",
+    "SocketClosedError",
+    "accept_link",
+    "connect_link",
+]
+
+REFUSED_CODE: Final = 4401
+REFUSED_REASON: Final = "refused"
+"""One code and one reason for every refusal: a guess learns nothing from how it failed."""
+
+PING_INTERVAL_S: Final = 10.0
+QUEUE_MESSAGES: Final = 16
+WRITE_LIMIT_BYTES: Final = 1024
+SEND_BUFFER_BYTES: Final = 16 * 1024
+"""What the kernel holds cannot be dropped any more: enough for the packets of 0.3 s in flight."""
+
+SHOWN_URI_CHARS: Final = 200
+
+
+class LinkError(ConnectionError):
+    """A media link that could not be made; the message is fit for the call's ``resultInfo``."""
+
+
+class LinkRefusedError(LinkError):
+    """The hello was refused. Why is not said, on purpose."""
+
+
+@dataclass(slots=True)
+class LinkGrant:
+    """What a link must prove, until when, and the leg it may then carry: once.
+
+    Units:  expires_ns on the monotonic clock (``time.monotonic_ns``).
+    """
+
+    secret: bytes
+    leg: Leg
+    expires_ns: int
+    taken: bool = False
+
+
+# ---- bot host's end ------------------------------------------------------------------------------
+
+
+async def accept_link(
+    platform: MediaPlatform,
+    socket: MessageSocket,
+    authorize: Callable[[str], LinkGrant | None],
+    *,
+    timeout_s: float = 5.0,
+) -> LinkTransport:
+    """Challenge a call service, and carry the leg of the session that it proves to be allowed.
+
+    Raises: LinkRefusedError when it proved nothing in time, LinkError when it went away. Both close
+            the socket; a refusal with 4401 and the same reason whatever was wrong.
+    Thread: the platform's loop.
+
+    *authorize* says what the named session's link must prove, None when there is no such session.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            nonce = new_nonce()
+            await socket.send(write_challenge(nonce))
+            hello = parse_hello(await socket.receive())
+            grant = _admit(hello, nonce, authorize)
+            if grant is not None:
+                await socket.send(write_welcome())
+    except (RemoteProtocolError, TimeoutError):
+        grant = None
+    except ConnectionError as exc:
+        await _close_quietly(socket)
+        raise LinkError(f"the media link was lost during its hello: {exc}") from exc
+    if grant is None:
+        await _close_quietly(socket, REFUSED_CODE, REFUSED_REASON)
+        raise LinkRefusedError("refused a media link that proved no right to a session")
+    return LinkTransport(platform, grant.leg, socket, epoch=hello.epoch)
+
+
+def _admit(
+    hello: Hello, nonce: str, authorize: Callable[[str], LinkGrant | None]
+) -> LinkGrant | None:
+    grant = authorize(hello.session)
+    # For a session that does not exist the proof is computed all the same: no clock can tell.
+    proven = is_proven(hello, grant.secret if grant else secrets.token_bytes(32), nonce)
+    if grant is None or not proven or grant.taken or time.monotonic_ns() >= grant.expires_ns:
+        return None
+    grant.taken = True
+    return grant
+
+
+async def _close_quietly(socket: MessageSocket, code: int = 1000, reason: str = "") -> None:
+    with suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await socket.close(code, reason)
+
+
+# ---- call service's end --------------------------------------------------------------------------
+
+
+async def connect_link(
+    platform: MediaPlatform,
+    leg: Leg,
+    *,
+    mp_uri: str,
+    session_id: str,
+    secret: bytes,
+    ssl_context: ssl.SSLContext,
+    epoch: int = 1,
+    timeout_s: float = 5.0,
+) -> LinkTransport:
+    """Connect *leg* to the bot host that *mp_uri* names.
+
+    Raises: LinkError with one line saying what could not be done; it quotes no secret.
+    Thread: the platform's loop.
+    """
+    shown = _check_mp_uri(mp_uri)
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    socket: _ClientSocket | None = None
+    try:
+        async with asyncio.timeout_at(deadline):
+            socket = _ClientSocket(await _open(mp_uri, ssl_context, timeout_s))
+            nonce = parse_challenge(await socket.receive())
+            await socket.send(write_hello(secret, nonce, session_id, epoch))
+            parse_welcome(await socket.receive())
+    except BaseException as exc:
+        if socket is not None:
+            await _close_quietly(socket)
+        # Cancellation and our own bugs pass; what the far end or the network did becomes one error.
+        why = _explain(exc)
+        if why is None:
+            raise
+        refused = isinstance(exc, SocketClosedError) and exc.code == REFUSED_CODE
+        kind = LinkRefusedError if refused else LinkError
+        raise kind(f"cannot connect to {shown}: {why}") from exc
+    return LinkTransport(platform, leg, socket, epoch=epoch)
+
+
+def _explain(exc: BaseException) -> str | None:
+    if isinstance(exc, SocketClosedError) and exc.code == REFUSED_CODE:
+        return "the bot host refused the link's hello"
+    if isinstance(exc, RemoteProtocolError):
+        return f"the far end speaks no media link ({exc})"
+    if isinstance(exc, InvalidHandshake | InvalidURI):
+        return f"the far end takes no WebSocket there ({exc})"
+    if isinstance(exc, TimeoutError):
+        return "it did not answer in time"
+    if isinstance(exc, ssl.SSLError):
+        return f"TLS failed ({exc.reason or exc})"
+    if isinstance(exc, OSError):
+        return exc.strerror or str(exc) or type(exc).__name__
+    return None
+
+
+def _check_mp_uri(mp_uri: str) -> str:
+    """Return *mp_uri* fit to be shown, if the media link can go there."""
+    try:
+        parts = urlsplit(mp_uri)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise LinkError("cannot connect to the bot's media: mpUri is no valid URI") from None
+    where = f"[{host}]" if host and ":" in host else host or ""
+    shown = f"{parts.scheme}://{where}{f':{port}' if port else ''}{parts.path}"
+    shown = "".join(c for c in shown if c.isprintable())[:SHOWN_URI_CHARS]
+    if parts.scheme != "wss" or not host:
+        raise LinkError(
+            f"cannot connect to {shown}: this service reaches media over wss:// (the mixminus "
+            "media link); what Microsoft's cloud speaks to another mpUri is unpublished"
+        )
+    return shown
+
+
+class _Connect(connect):
+    """A connection to exactly the address that was asked for."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
+async def _open(mp_uri: str, ssl_context: ssl.SSLContext, timeout_s: float) -> ClientConnection:
+    connection = await _Connect(
+        mp_uri,
+        ssl=ssl_context,
+        compression=None,
+        # Proxies of the environment are not for media.
+        proxy=None,
+        user_agent_header="mixminus",
+        open_timeout=timeout_s,
+        close_timeout=CLOSE_TIMEOUT_S,
+        ping_interval=PING_INTERVAL_S,
+        ping_timeout=PING_INTERVAL_S,
+        max_size=MAX_MESSAGE_BYTES,
+        max_queue=QUEUE_MESSAGES,
+        write_limit=WRITE_LIMIT_BYTES,
+    )
+    raw = connection.transport.get_extra_info("socket")
+    raw.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+    raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER_BYTES)
+    return connection
+
+
+class _ClientSocket:
+    """``websockets``' client as a MessageSocket."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def receive(self) -> bytes | str:
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as exc:
+            raise _closed_error(exc) from exc
+
+    async def send(self, message: bytes | str) -> None:
+        try:
+            await self._connection.send(message)
+        except ConnectionClosed as exc:
+            raise _closed_error(exc) from exc
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        await self._connection.close(code, reason)
+
+
+def _closed_error(exc: ConnectionClosed) -> SocketClosedError:
+    code = exc.rcvd.code if exc.rcvd is not None else None
+    said = "without a close frame" if code is None else f"with code {code}"
+    return SocketClosedError(f"the far end closed the socket {said}", code)

@@ -1,0 +1,131 @@
+"""The demo as a user runs it: three real processes, a real WebRTC call, a real file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import psutil
+import pytest
+
+from mixminus.media.pcm import SAMPLE_RATE_HZ
+from mixminus.media.pipeline import WavWriter
+from tests.support import ROOT
+
+SPEECH = ROOT / "tests/data/speech.wav"
+
+
+def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mixminus.control", "demo", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+
+
+def report_of(out: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((out / "report.json").read_text())
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_running() -> Iterator[None]:
+    before = demo_processes()
+    yield
+    assert demo_processes() <= before
+
+
+def demo_processes() -> set[int]:
+    """The processes of any demo on this machine."""
+    return {
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if "mixminus-demo-" in " ".join(process.info["cmdline"] or [])
+    }
+
+
+def test_john_hears_himself_turned_over_at_half_the_level(tmp_path: Path) -> None:
+    done = demo("--duration", "6", "--out", str(tmp_path))
+    report = report_of(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert report["ok"]
+    assert report["echo"]["median_correlation"] <= -0.95
+    assert report["echo"]["gain_error_db"] <= 1.0
+    assert report["echo"]["longest_hole_ms"] <= 20
+    states = [entry["state"] for entry in report["service"]["states"]]
+    assert states == ["establishing", "established", "terminating", "terminated"]
+    sent, received = report["service"]["notifications"], report["host"]["notifications"]
+    assert sent["sent"] == received["received"] > 0
+    assert sent["failed"] == sent["pending"] == 0
+    assert len(report["hops"]) == 6
+    for hop in report["hops"]:
+        kinds = sum(hop[kind] for kind in ("voice", "silence", "concealed", "skipped"))
+        assert hop["ticks"] == kinds, hop
+    for name in ("echo.wav", "report.png"):
+        assert (tmp_path / name).stat().st_size > 10_000
+    assert "round trip" in done.stdout
+
+
+def test_one_wrong_byte_in_the_secret_is_no_echo_and_exit_1(tmp_path: Path) -> None:
+    bot = str(ROOT / "tests/data/spoiled_bot.py")
+    done = demo("--duration", "3", "--out", str(tmp_path), "--bot", bot)
+    assert done.returncode == 1
+    report = report_of(tmp_path)
+    assert not report["ok"]
+    assert report["echo"]["heard_dbov"] == -127.0
+
+
+@pytest.mark.parametrize("kind", ["text", "silence", "missing"])
+def test_a_useless_input_is_one_line_before_anything_starts(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "input.wav"
+    if kind == "text":
+        path.write_text("this is not audio, whatever its name says\n" * 20)
+    elif kind == "silence":
+        with_samples = WavWriter(path)
+        with_samples.write(np.zeros(2 * SAMPLE_RATE_HZ, np.int16))
+        with_samples.close()
+    done = demo("--input", str(path), "--out", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("mixminus: ")
+    assert str(path) in done.stderr.replace("\n", "")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "call-service.log").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3", "m4a", "webm"])
+def test_other_formats_are_played_and_looped(tmp_path: Path, suffix: str) -> None:
+    source = tmp_path / f"speech.{suffix}"
+    codec = {"flac": "flac", "mp3": "mp3", "m4a": "aac"}.get(suffix, "libopus")
+    rate = 48_000 if codec == "libopus" else SAMPLE_RATE_HZ
+    with av.open(str(SPEECH)) as given, av.open(str(source), "w") as made:
+        stream = made.add_stream(codec, rate=rate)
+        assert isinstance(stream, av.AudioStream)
+        for frame in given.decode(audio=0):
+            made.mux(stream.encode(frame))
+        made.mux(stream.encode(None))
+    out = tmp_path / "out"
+    done = demo("--input", str(source), "--duration", "12", "--out", str(out))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "it was looped" in done.stdout
+
+
+@pytest.mark.slow
+def test_ten_minutes_have_flat_memory(tmp_path: Path) -> None:
+    done = demo("--duration", "600", "--out", str(tmp_path))
+    report = report_of(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name, memory in report["memory"].items():
+        assert len(memory["samples"]) > 500, name
+        assert memory["growthBytes"] <= 8 << 20, name

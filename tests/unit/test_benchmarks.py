@@ -1,0 +1,38 @@
+"""The benchmarks run and keep what they found; what they measure decides nothing here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+RUNS = {
+    "mix": ["--legs", "2", "64", "--rounds", "1"],
+    "tick": ["--ticks", "10", "--load", "nothing", "--load", "4 busy Python threads"],
+    "pipeline": ["--frames", "200"],
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_benchmark_prints_keeps_and_draws(tmp_path: Path, name: str) -> None:
+    kept, drawn = tmp_path / "result.json", tmp_path / "result.png"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", name, *RUNS[name]]
+        + ["--json", str(kept), "--plot", str(drawn)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(kept.read_text())
+    assert result["rows"]
+    assert {"cpu", "kernel", "versions", "steal_percent", "isa_in_use"} <= result["machine"].keys()
+    assert result["machine"]["cpu"] in done.stdout.replace("\n", " ")
+    assert drawn.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,50 @@
+"""A missing tool is named in the first error line, with its Debian package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+TOOLS = ("python3", "cc", "gcc", "git", "make", "sh")
+
+
+def preflight(tmp_path: Path, without: str) -> subprocess.CompletedProcess[str]:
+    """Run the check with a PATH that has every tool but some."""
+    found = {name: shutil.which(name) for name in TOOLS}
+    found["python3"] = str(Path(sys.base_prefix) / "bin" / "python3")
+    for name, path in found.items():
+        if name not in without.split() and path:
+            (tmp_path / name).symlink_to(os.path.realpath(path))
+    return subprocess.run(
+        ["/usr/bin/env", f"PATH={tmp_path}", "make", "preflight"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("without", "says"),
+    [
+        ("python3", "apt-get install python3"),
+        ("cc gcc clang", "apt-get install gcc libc6-dev"),
+        ("git", "apt-get install git"),
+    ],
+)
+def test_what_is_missing_is_named_first(tmp_path: Path, without: str, says: str) -> None:
+    done = preflight(tmp_path, without)
+    assert done.returncode != 0
+    assert says in done.stderr.splitlines()[0]
+
+
+def test_with_all_there_it_says_nothing(tmp_path: Path) -> None:
+    done = preflight(tmp_path, "")
+    assert done.returncode == 0, done.stderr

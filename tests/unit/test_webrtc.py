@@ -1,0 +1,208 @@
+"""Two WebRTC transports in one process on 127.0.0.1: tones both ways, ends, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixminus.media.bridge import Leg
+from mixminus.media.pcm import Pcm
+from mixminus.media.pipeline import FilePlayer
+from mixminus.media.platform import MediaPlatform
+from mixminus.media.transports.sdp import SdpError
+from mixminus.media.transports.webrtc import WebRtcTransport
+from tests.signals import sine, sine_snr_db
+from tests.support import eventually
+
+
+def open_sockets() -> int:
+    count = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            count += str(descriptor.readlink()).startswith("socket:")
+        except OSError:
+            continue
+    return count
+
+
+@contextmanager
+def leaves_nothing() -> Iterator[None]:
+    """Check that the block leaves no task, no thread and no socket."""
+    tasks, threads, sockets = asyncio.all_tasks(), set(threading.enumerate()), open_sockets()
+    yield
+    assert asyncio.all_tasks() == tasks
+    # The loop's default executor keeps its threads; aiortc's decoders must be gone.
+    assert {t.name for t in set(threading.enumerate()) - threads if "decoder" in t.name} == set()
+    assert open_sockets() == sockets
+
+
+@dataclass
+class Party:
+    """A leg on a transport, and the person behind it."""
+
+    transport: WebRtcTransport
+    network: Leg
+    person: Leg
+
+
+def party(platform: MediaPlatform) -> Party:
+    bridge = platform.create_bridge()
+    network = bridge.add_leg(1)
+    person = bridge.add_leg(2, source_slots=64, render_slots=256)
+    return Party(WebRtcTransport(platform, network), network, person)
+
+
+@asynccontextmanager
+async def connected_pair(platform: MediaPlatform) -> AsyncIterator[tuple[Party, Party]]:
+    john, service = party(platform), party(platform)
+    try:
+        await john.transport.accept(await service.transport.answer(await john.transport.offer()))
+        await asyncio.gather(john.transport.connected(), service.transport.connected())
+        yield john, service
+    finally:
+        await john.transport.close()
+        await service.transport.close()
+
+
+def has_heard(leg: Leg, frames: int) -> bool:
+    return leg.counters().voice > frames
+
+
+def heard(leg: Leg) -> Pcm:
+    frames = []
+    while (frame := leg.render.read()) is not None:
+        frames.append(np.asarray(frame))
+    return np.concatenate(frames)
+
+
+async def test_a_tone_goes_both_ways_and_close_leaves_nothing() -> None:
+    async with MediaPlatform() as platform:
+        with leaves_nothing():
+            async with connected_pair(platform) as (john, service):
+                players = [
+                    FilePlayer(platform, john.person.source, sine(440, 16_000, 1), loop=True),
+                    FilePlayer(platform, service.person.source, sine(1000, 16_000, 1), loop=True),
+                ]
+                for leg in (john.network, service.network):
+                    await eventually(partial(has_heard, leg, 100), timeout_s=20)
+                at_john, at_service = heard(john.person), heard(service.person)
+                for player in players:
+                    player.close()
+                for side in (john, service):
+                    counters = side.transport.counters()
+                    assert counters["frames_in"] > 100
+                    assert counters["frames_out"] > 100
+        # Opus keeps a tone's pitch: what came is the other side's tone and not the own.
+        for pcm, own_hz, other_hz in ((at_john, 440, 1000), (at_service, 1000, 440)):
+            loud = pcm[np.abs(pcm.astype(int)).argmax() :][:1600]
+            assert sine_snr_db(loud, other_hz, 16_000) > 10
+            assert sine_snr_db(loud, own_hz, 16_000) < -10
+
+
+async def test_a_remote_close_resolves_closed() -> None:
+    async with MediaPlatform() as platform:
+        with leaves_nothing():
+            async with connected_pair(platform) as (john, service):
+                assert not service.transport.closed.done()
+                await john.transport.close()
+                assert await john.transport.closed == "closed here"
+                reason = await asyncio.wait_for(service.transport.closed, 5)
+                assert reason.startswith("the far end")
+            await john.transport.close()
+
+
+async def test_closing_at_any_stage_leaves_nothing() -> None:
+    async with MediaPlatform() as platform:
+        with leaves_nothing():
+            fresh, offered, answered, lonely = (party(platform).transport for _ in range(4))
+            await fresh.close()
+            offer = await offered.offer()
+            await offered.close()
+            # Answers, and then checks for a peer whose socket is gone.
+            await answered.answer(offer)
+            with pytest.raises(TimeoutError):
+                await answered.connected(timeout_s=0.05)
+            await answered.close()
+            with pytest.raises(ConnectionError, match="closed here"):
+                await answered.connected()
+            await lonely.offer()
+            await asyncio.gather(lonely.close(), lonely.close())
+
+
+async def test_a_wrong_fingerprint_fails_and_passes_no_audio() -> None:
+    async with MediaPlatform() as platform:
+        with leaves_nothing():
+            john, service = party(platform), party(platform)
+            answer = await service.transport.answer(await john.transport.offer())
+            lines = [
+                line[:-2] + ("00" if line[-2:] != "00" else "11")
+                if line.startswith("a=fingerprint:")
+                else line
+                for line in answer.split("\r\n")
+            ]
+            await john.transport.accept("\r\n".join(lines))
+            with pytest.raises(ConnectionError):
+                await john.transport.connected()
+            assert john.transport.counters()["frames_in"] == 0
+            await john.transport.close()
+            await service.transport.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("UDP/TLS/RTP/SAVPF", "RTP/AVP"),
+        ("a=fingerprint", "a=x"),
+        ("a=mid:0", "a=mid"),
+        ("a=extmap:1 ", "a=extmap:one "),
+        ("c=IN IP4", "c=IN"),
+    ],
+)
+async def test_a_bad_description_is_refused_and_leaves_nothing(old: str, new: str) -> None:
+    async with MediaPlatform() as platform:
+        with leaves_nothing():
+            john, service = party(platform), party(platform)
+            offer = await john.transport.offer()
+            assert old in offer
+            with pytest.raises(SdpError):
+                await service.transport.answer(offer.replace(old, new))
+            await john.transport.close()
+            await service.transport.close()
+
+
+async def test_only_the_bound_addresses_are_offered() -> None:
+    async with MediaPlatform() as platform:
+        transport = party(platform).transport
+        offer = await transport.offer()
+        candidates = [line for line in offer.splitlines() if line.startswith("a=candidate:")]
+        assert candidates
+        assert all(line.split()[4] == "127.0.0.1" for line in candidates)
+        assert "rtpmap:0 " not in offer
+        with pytest.raises(RuntimeError, match="fresh"):
+            await transport.offer()
+        await transport.close()
+
+
+async def test_descriptions_in_the_wrong_order_are_refused() -> None:
+    async with MediaPlatform() as platform:
+        transport = party(platform).transport
+        with pytest.raises(RuntimeError, match="offer that waits"):
+            await transport.accept("v=0")
+        await transport.close()
+
+
+async def test_no_description_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with MediaPlatform() as platform, connected_pair(platform) as (john, _):
+        assert john.transport.counters()["frames_in"] >= 0
+    assert "ice-pwd" not in caplog.text
+    assert "a=fingerprint" not in caplog.text
