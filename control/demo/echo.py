@@ -25,6 +25,9 @@ SETTLE_S: Final = 1.0
 """Playout finds its depth in the first second; holes count from then on."""
 
 ALIKE: Final = -0.8
+MIN_ALIKE_SHARE: Final = 0.6
+"""A window in which the delay changes is like neither; on a crowded machine that may be a third."""
+
 MAX_CORRELATION: Final = -0.95
 MAX_GAIN_ERROR_DB: Final = 1.0
 MAX_HOLE_MS: Final = 20.0
@@ -45,7 +48,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class EchoReport:
-    """What the comparison found; ``failures`` is empty when the echo is proven."""
+    """What the comparison found.
+
+    ``failures`` say why this is no echo; ``missed`` are goals of speed and smoothness, which a busy
+    machine can miss although the echo is there.
+    """
 
     windows: tuple[Window, ...]
     median_correlation: float
@@ -55,7 +62,9 @@ class EchoReport:
     round_trip_max_ms: float
     longest_hole_ms: float
     heard_dbov: float
+    alike_share: float
     failures: tuple[str, ...]
+    missed: tuple[str, ...]
 
 
 def rms_dbov(samples: Float) -> float:
@@ -74,7 +83,7 @@ def compare(played: Pcm, heard: Pcm) -> EchoReport:
     level = rms_dbov(echo)
     if not windows:
         why = "the input has no active 200 ms" if rms_dbov(source) < ACTIVE_DBOV else "no echo"
-        return EchoReport((), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, level, (why,))
+        return EchoReport((), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, level, 0.0, (why,), ())
     correlation = float(np.median([w.correlation for w in windows]))
     gain = float(np.median([w.gain for w in windows]))
     error_db = 20 * abs(float(np.log10(max(abs(gain), 1e-6) / abs(ECHO_GAIN))))
@@ -83,17 +92,20 @@ def compare(played: Pcm, heard: Pcm) -> EchoReport:
     delays = [w.delay_ms for w in alike or windows]
     round_trip = float(np.median(delays))
     hole_ms = longest_hole_ms(source, echo, round_trip / 1000)
-    failures = []
+    share = len(alike) / len(windows)
+    failures, missed = [], []
     if correlation > MAX_CORRELATION:
         failures.append(f"median correlation {correlation:.3f}, expected <= {MAX_CORRELATION}")
     if error_db > MAX_GAIN_ERROR_DB:
         failures.append(f"gain {gain:.3f}, expected {ECHO_GAIN} within {MAX_GAIN_ERROR_DB:g} dB")
-    if hole_ms > MAX_HOLE_MS:
-        failures.append(f"a hole of {hole_ms:.0f} ms, expected at most {MAX_HOLE_MS:g} ms")
-    if round_trip > MAX_ROUND_TRIP_MS:
+    if share < MIN_ALIKE_SHARE:
         failures.append(
-            f"round trip {round_trip:.0f} ms, expected at most {MAX_ROUND_TRIP_MS:g} ms"
+            f"{share:.0%} of the active windows came back, expected {MIN_ALIKE_SHARE:.0%}"
         )
+    if hole_ms > MAX_HOLE_MS:
+        missed.append(f"longest hole {hole_ms:.0f} ms, goal {MAX_HOLE_MS:g} ms")
+    if round_trip > MAX_ROUND_TRIP_MS:
+        missed.append(f"round trip {round_trip:.0f} ms, goal {MAX_ROUND_TRIP_MS:g} ms")
     return EchoReport(
         windows,
         correlation,
@@ -103,7 +115,9 @@ def compare(played: Pcm, heard: Pcm) -> EchoReport:
         max(delays),
         hole_ms,
         level,
+        share,
         tuple(failures),
+        tuple(missed),
     )
 
 

@@ -87,6 +87,7 @@ class DemoReport:
         return {
             "ok": not self.failures,
             "failures": list(self.failures),
+            "missedGoals": list(self.echo.missed),
             "input": {"file": self.input_name, "seconds": self.input_s, "looped": self.looped},
             "durationSeconds": self.duration_s,
             "callId": self.call_id,
@@ -122,8 +123,10 @@ def print_report(report: DemoReport, console: Console) -> None:
     if report.failures:
         for failure in report.failures:
             console.print(f"[red]no proof of an echo[/]: {failure}", highlight=False)
-    else:
-        console.print("[green]John heard himself, turned over and at half the level.[/]")
+        return
+    for goal in echo.missed:
+        console.print(f"[yellow]goal missed[/] (is this machine busy?): {goal}")
+    console.print("[green]John heard himself, turned over and at half the level.[/]")
 
 
 def states_table(report: DemoReport) -> Table:
