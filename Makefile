@@ -9,7 +9,7 @@ DURATION ?= 10
 OUT      ?= demo-out
 NATIVE := $(wildcard native/*.c native/*.h)
 
-.PHONY: demo test check lint types format unit native bench clean preflight
+.PHONY: demo test check lint types format unit native bench floors clean preflight
 
 demo: $(VENV)/.built
 	$(BIN)/mixminus demo $(if $(INPUT),--input "$(INPUT)") --duration $(DURATION) --out "$(OUT)"
@@ -39,6 +39,13 @@ check: $(VENV)/.built
 bench: $(VENV)/.built
 	for name in mix tick pipeline; do $(BIN)/python -m benchmarks $$name || exit 1; done
 
+# The tests with the lowest versions that pyproject.toml allows.
+floors: | preflight
+	$(PYTHON) -m venv .venv-floors
+	$(PYTHON) tests/floors.py > .venv-floors/floors.txt
+	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" -c .venv-floors/floors.txt
+	.venv-floors/bin/python -m pytest -m "not slow"
+
 # After touching C: the extension alone, in under a second.
 native: $(VENV)/.built
 
@@ -61,4 +68,4 @@ preflight:
 	@command -v git >/dev/null || { echo "mixminus needs git: apt-get install git" >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis media/_native*.so *.egg-info .src/*.egg-info
+	rm -rf $(VENV) .venv-floors build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis media/_native*.so *.egg-info .src/*.egg-info

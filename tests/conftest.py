@@ -6,6 +6,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Timing decides no test; a failure prints what reproduces it.
+settings.register_profile(
+    "mixminus", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("mixminus")
 
 LISTED = tomllib.loads((Path(__file__).parent / "skips.toml").read_text())["skip"]
 _unlisted: list[str] = []
