@@ -187,4 +187,4 @@ def plot(result: dict[str, Any], path: Path) -> None:
         x, y = series.setdefault(row["way"], ([], []))
         x.append(row["legs"])
         y.append(row["best us"])
-    save_lines(path, result["title"], series, ("legs", "us a tick (best round)"), log_x=True)
+    save_lines(path, result["title"], series, ("legs", "us a tick (best round)"), log_x=2)

@@ -230,5 +230,5 @@ def plot(result: dict[str, Any], path: Path) -> None:
         tail = [1 / (1 - q / 100) if q < 100 else float(r["frames"]) for q in QUANTILES]
         series[r["path"]] = (tail, r["quantiles_us"])
     save_lines(
-        path, result["title"], series, ("one frame in ... takes longer", "us a frame"), log_x=True
+        path, result["title"], series, ("one frame in ... takes longer", "us a frame"), log_x=10
     )

@@ -54,9 +54,9 @@ def save_lines(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     labels: tuple[str, str],
     *,
-    log_x: bool = False,
+    log_x: int,
 ) -> None:
-    """Draw each series as a line over a logarithmic y axis."""
+    """Draw each series as a line over two logarithmic axes, x to the base *log_x*."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -65,8 +65,7 @@ def save_lines(
     figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
     for name, (x, y) in series.items():
         axes.plot(x, y, marker="o", markersize=3.5, linewidth=1.6, label=name)
-    if log_x:
-        axes.set_xscale("log", base=2)
+    axes.set_xscale("log", base=log_x)
     axes.set_yscale("log")
     axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
     axes.grid(True, which="major", alpha=0.3)
