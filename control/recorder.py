@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +46,12 @@ class TimelineRecorder:
     def close(self) -> None:
         """Write what waits, and the files' final headers. Again is no error."""
         self._unsubscribe()
-        self._take()
-        for _, writer in self._tracks:
-            if writer is not None:
-                writer.close()
-        self._tracks.clear()
+        with ExitStack() as files:
+            for _, writer in self._tracks:
+                if writer is not None:
+                    files.callback(writer.close)
+            self._take()
+            self._tracks.clear()
 
     def _take(self) -> None:
         frames = [_read_all(ring) for ring, _ in self._tracks]

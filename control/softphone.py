@@ -28,11 +28,13 @@ FAREWELL_S: Final = 3.0
 APPLICATION_SLOTS: Final = 64
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 NORMAL_CODES: Final = (200, 0)
+NOT_RINGING: Final = "notRinging"
+"""Another device of the user was faster, and its answer crossed ours."""
 
 NETWORK_ID, APPLICATION_ID, TAP_ID = 1, 2, 3
 
 OnEvent: TypeAlias = Callable[[str, dict[str, Any]], None]
-"""Told of registered, ringing, answered, connected, progress (each second) and ended."""
+"""Told of registered, ringing, cancelled, answered, connected, progress (each second) and ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,11 @@ class Softphone:
             if reply is None:
                 return await _hang_up(signalling, call_id)
             if reply["type"] != "answered":
-                return _end_of(reply)
+                end = _end_of(reply)
+                if end is None:
+                    reason = reply.get("reason") or reply.get("code")
+                    self._on_event("cancelled", {"callId": call_id, "reason": reason})
+                return end
             media.start()
             self.report.connected_at = datetime.datetime.now(datetime.UTC).isoformat()
             self._on_event("connected", {"callId": call_id})
@@ -260,7 +266,10 @@ class _CallMedia:
         self._bridge = platform.create_bridge()
         self.network = self._bridge.add_leg(NETWORK_ID)
         self.application = self._bridge.add_leg(
-            APPLICATION_ID, source_slots=APPLICATION_SLOTS, render_slots=APPLICATION_SLOTS
+            APPLICATION_ID,
+            source_slots=APPLICATION_SLOTS,
+            render_slots=APPLICATION_SLOTS,
+            paced=True,
         )
         # Hears what the tick thread took from the application, when it took it: exact, whatever
         # was lapped or concealed. It says nothing itself.
@@ -289,12 +298,14 @@ class _CallMedia:
     async def close(self) -> None:
         if self._player is not None:
             self._player.close()
-        if self._recorder is not None:
-            self._recorder.close()
         try:
-            await self.transport.close()
+            if self._recorder is not None:
+                self._recorder.close()
         finally:
-            self._bridge.close()
+            try:
+                await self.transport.close()
+            finally:
+                self._bridge.close()
 
 
 REPLIES: Final = ("answered", "cancelled", "ended", "error")
@@ -325,7 +336,7 @@ async def _hang_up(signalling: RtcSignalling, call_id: str) -> CallEnd:
 
 def _end_of(message: dict[str, Any]) -> CallEnd | None:
     """What a message says about the end of a call; None when only our ringing was called off."""
-    if message["type"] == "cancelled":
+    if message["type"] == "cancelled" or message.get("code") == NOT_RINGING:
         return None
     if message["type"] == "error":
         return CallEnd("lost", str(message.get("message") or message.get("code")))

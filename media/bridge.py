@@ -13,9 +13,9 @@ from .ring import FrameRing
 class LegCounters:
     """What became of a leg's ticks and frames.
 
-    ``ticks`` = ``voice`` + ``silence`` + ``concealed`` + ``skipped``, always.
+    ``ticks`` = ``voice`` + ``silence`` + ``concealed`` + ``skipped``.
     Of the source's frames: ``source_written`` = played + ``late`` + ``trimmed`` + ``source_lapped``
-    + waiting.
+    + waiting. Both are exact once no tick is under way; a count taken within one is a frame apart.
     """
 
     ticks: int
@@ -50,12 +50,11 @@ class Leg:
         """Return the counts so far, also after the leg was closed. Thread: any."""
         counts = self._leg.counters()
         source, render = self.source.counters(), self.render.counters()
-        dropped_by_choice = counts["late"] + counts["trimmed"]
         return LegCounters(
             **counts,
             source_written=source.written,
-            # The playout drops late frames by skipping them in the ring.
-            source_lapped=max(0, source.skipped - dropped_by_choice),
+            # The playout drops late frames by skipping them in the ring; trimmed ones it has read.
+            source_lapped=source.skipped - counts["late"],
             render_written=render.written,
             render_read=render.read,
             render_lapped=render.skipped,
@@ -63,9 +62,9 @@ class Leg:
 
     def close(self) -> None:
         """Take this leg out of its bridge from the next tick on. Again is no error."""
-        bridge, self._bridge = self._bridge, None
-        if bridge is not None:
-            bridge._remove(self)
+        if self._bridge is not None:
+            self._bridge._remove(self)
+            self._bridge = None
 
 
 class Bridge:
@@ -93,6 +92,7 @@ class Bridge:
         source_slots: int = 16,
         render_slots: int = 16,
         relay: bool = False,
+        paced: bool = False,
     ) -> Leg:
         """Add a leg that is mixed from the next tick on.
 
@@ -101,12 +101,20 @@ class Bridge:
         Raises: ValueError on numbers out of range; RuntimeError when the bridge is closed.
 
         ``relay`` says that the source's frames carry who speaks (a mixed stream from elsewhere);
-        else the leg's own ``source_id`` is announced while it is loud.
+        else the leg's own ``source_id`` is announced while it is loud. ``paced`` says that the
+        source's writer looks at its depth and keeps frames waiting on purpose (a file, a bot ahead
+        of the call); else what waits beyond the target is delay, and dropped.
         """
         leg = Leg(
             self,
             self._open().add_leg(
-                source_id, source_slots, render_slots, target_frames, max_target_frames, relay
+                source_id,
+                source_slots,
+                render_slots,
+                target_frames,
+                max_target_frames,
+                relay,
+                paced,
             ),
         )
         self._legs.append(leg)
@@ -136,5 +144,5 @@ class Bridge:
         return self._bridge
 
     def _remove(self, leg: Leg) -> None:
-        self._legs.remove(leg)
         self._open().remove_leg(leg._leg)
+        self._legs.remove(leg)

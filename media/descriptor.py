@@ -201,7 +201,8 @@ def _contexts(key: str, value: object) -> Contexts | None:
     if value is None:
         return None
     if not isinstance(value, list) or not all(v is None or isinstance(v, str) for v in value):
-        raise DescriptorError(f"{key}: expected a list of texts or null, got {_kind_of(value)}")
+        got = "another list" if isinstance(value, list) else _kind_of(value)
+        raise DescriptorError(f"{key}: expected a list of texts or null, got {got}")
     return tuple(value)
 
 
@@ -242,5 +243,5 @@ def _kind_of(value: object) -> str:
         return "null"
     if value == "":
         return "an empty text"
-    kinds = {str: "a text", dict: "an object", list: "another list", bool: "a truth value"}
+    kinds = {str: "a text", dict: "an object", list: "a list", bool: "a truth value"}
     return kinds.get(type(value), "a number")

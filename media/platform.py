@@ -57,10 +57,11 @@ class MediaPlatform:
         """Start the tick thread."""
         if self._loop is not None:
             raise RuntimeError("the platform already runs")
+        # First what can fail: a process may have no thread left to give.
+        self._engine.start()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._engine.fileno(), self._wake)
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
-        self._engine.start()
         log.info("tick thread runs: scheduling %s, kernels %s", self.scheduling, _native.isa())
         return self
 

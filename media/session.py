@@ -24,6 +24,10 @@ ROOM_FRAMES: Final = MAX_TARGET_FRAMES + 1
 """Frames that may wait to be played: more than the playout may want, or it would never start."""
 BEHIND_READS: Final = 25
 """A reader with frames left over after each of so many reads (0.5 s) will not catch up."""
+RESERVE_SENDS: Final = 250
+"""Frames that waited before each of so many sends (5 s, the playout's window) are no reserve."""
+QUIET_PEAK: Final = 328
+"""-40 dBFS, as in native/playout.c: a frame that can go without being heard."""
 
 LINK_SOURCE_ID: Final = 1
 APPLICATION_SOURCE_ID: Final = 2
@@ -38,12 +42,14 @@ class AudioCounters:
     """What the bot's end of a session did, in frames.
 
     ``received`` went to the bot; ``silence_skipped`` were dropped to catch up; ``sent`` went to the
-    call; ``refused`` came before the media was active; ``no_room`` found the playout full.
+    call; ``silence_unsent`` did not, to give back delay; ``refused`` came before the media was
+    active; ``no_room`` found the playout full.
     """
 
     received: int
     silence_skipped: int
     sent: int
+    silence_unsent: int
     refused: int
     no_room: int
 
@@ -54,7 +60,9 @@ class AudioSocket:
     Iterate for what the call says, from now until the session closes: 50 frames a second, without
     a gap, each the bot's own. Frames wait for a slow reader for up to 320 ms. One that stays behind
     for half a second (it answers each frame before it reads the next, so its delay would stay) gets
-    no silent frames until it has caught up; timestamps show what was left out.
+    no silent frames until it has caught up; timestamps show what was left out. What piled up on the
+    way to the call, because a stalled bot sent all at once, goes in the same way: unless ``send``
+    has to wait for room, which is what a bot wants that is ahead of the call.
     Thread: the loop's.
     """
 
@@ -64,12 +72,14 @@ class AudioSocket:
         self._waiters: list[asyncio.Future[None]] = []
         self._unsubscribe = platform.on_tick(self._wake)
         self._received = self._silence_skipped = 0
-        self._sent = self._refused = self._no_room = 0
+        self._sent = self._silence_unsent = self._refused = self._no_room = 0
         self._active = False
         self._closed = False
         self._reading = False
         self._listening = False
         self._behind_reads = 0
+        self._surplus_frames = self._reserve_sends = 0
+        self._reserve_frames = ROOM_FRAMES
 
     @property
     def active(self) -> bool:
@@ -87,6 +97,7 @@ class AudioSocket:
             received=self._received,
             silence_skipped=self._silence_skipped,
             sent=self._sent,
+            silence_unsent=self._silence_unsent,
             refused=self._refused,
             no_room=self._no_room,
         )
@@ -135,6 +146,9 @@ class AudioSocket:
                 async with asyncio.timeout_at(deadline):
                     await self._tick()
             except TimeoutError:
+                # A loop that stood still for so long is late for the room that there is.
+                if self._try_write(frame):
+                    return
                 self._no_room += 1
                 raise TimeoutError(
                     f"no room for a frame within {SEND_DEADLINE_S} s: the call plays nothing"
@@ -201,11 +215,32 @@ class AudioSocket:
 
     def _try_write(self, frame: Pcm) -> bool:
         ring = self._leg.source
-        if ring.depth_frames >= ROOM_FRAMES:
+        waiting_frames = ring.depth_frames
+        if waiting_frames >= ROOM_FRAMES:
+            # It is ahead of the call: what waits was sent to wait.
+            self._surplus_frames = 0
+            self._open_window()
             return False
+        self._watch_reserve(waiting_frames)
+        if self._surplus_frames and waiting_frames and _is_quiet(frame):
+            self._surplus_frames -= 1
+            self._silence_unsent += 1
+            return True
         ring.write(frame, self._platform.now())
         self._sent += 1
         return True
+
+    def _watch_reserve(self, waiting_frames: int) -> None:
+        self._reserve_frames = min(self._reserve_frames, waiting_frames)
+        self._reserve_sends += 1
+        if self._reserve_sends == RESERVE_SENDS:
+            # The playout takes one a tick, so a target of one is met with none waiting here.
+            wanted_frames = self._leg.counters().target_frames - 1
+            self._surplus_frames = max(0, self._reserve_frames - wanted_frames)
+            self._open_window()
+
+    def _open_window(self) -> None:
+        self._reserve_frames, self._reserve_sends = ROOM_FRAMES, 0
 
     async def _tick(self) -> None:
         """Wait for the next tick, or for the end."""
@@ -224,6 +259,10 @@ class AudioSocket:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _is_quiet(frame: Pcm) -> bool:
+    return int(frame.min()) >= -QUIET_PEAK and int(frame.max()) <= QUIET_PEAK
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +287,7 @@ class MediaSession:
         self._bridge = platform.create_bridge()
         self._link_leg = self._bridge.add_leg(LINK_SOURCE_ID, relay=True)
         self._application_leg = self._bridge.add_leg(
-            APPLICATION_SOURCE_ID, max_target_frames=MAX_TARGET_FRAMES
+            APPLICATION_SOURCE_ID, max_target_frames=MAX_TARGET_FRAMES, paced=True
         )
         self.audio = AudioSocket(platform, self._application_leg)
         self._transport: Transport | None = None

@@ -9,8 +9,8 @@
 #define ACTIVE_ENERGY (MM_FRAME_SAMPLES * 10737ull)
 #define TICKS_PER_FRAME (MM_FRAME_NS / 100)
 
-mm_leg *mm_leg_create(uint32_t source_id, int relay, uint32_t source_slots, uint32_t render_slots,
-                      uint32_t target_frames, uint32_t max_frames) {
+mm_leg *mm_leg_create(uint32_t source_id, int relay, int paced, uint32_t source_slots,
+                      uint32_t render_slots, uint32_t target_frames, uint32_t max_frames) {
     mm_leg *leg = mm_pages_alloc(sizeof *leg);
     if (!leg) return NULL;
     leg->source_id = source_id;
@@ -21,7 +21,7 @@ mm_leg *mm_leg_create(uint32_t source_id, int relay, uint32_t source_slots, uint
         mm_leg_destroy(leg);
         return NULL;
     }
-    mm_playout_init(&leg->playout, leg->source, target_frames, max_frames);
+    mm_playout_init(&leg->playout, leg->source, paced, target_frames, max_frames);
     return leg;
 }
 

@@ -37,8 +37,8 @@ typedef struct mm_bridge {
 } mm_bridge;
 
 /* NULL when out of memory. */
-mm_leg *mm_leg_create(uint32_t source_id, int relay, uint32_t source_slots, uint32_t render_slots,
-                      uint32_t target_frames, uint32_t max_frames);
+mm_leg *mm_leg_create(uint32_t source_id, int relay, int paced, uint32_t source_slots,
+                      uint32_t render_slots, uint32_t target_frames, uint32_t max_frames);
 void mm_leg_destroy(void *leg);
 
 /* masks[i] is NULL or ceil(legs / 64) words; copied. NULL when out of memory. */

@@ -25,7 +25,7 @@ struct mm_engine {
     int64_t period_ns;
     int eventfd;
     pthread_t thread;
-    int running; /* controlling side */
+    _Atomic int running; /* controlling side; also asked while another thread stops the engine */
     _Atomic int stop, scheduling;
     /* Tick thread. */
     alignas(64) void *roster;
@@ -138,6 +138,7 @@ static void *run(void *argument) {
 int mm_engine_start(mm_engine *e) {
     if (e->running) return EALREADY;
     atomic_store_explicit(&e->stop, 0, memory_order_relaxed);
+    atomic_store_explicit(&e->virtual_ns, 0, memory_order_relaxed);
     const int error = pthread_create(&e->thread, NULL, run, e);
     if (error) return error;
     e->running = 1;

@@ -63,21 +63,31 @@ static mm_plan *build_plan(PyObject *legs) {
     return plan;
 }
 
-static int submit_plan(bridge_object *self) {
-    if (mm_engine_wait_for_room(self->engine) < 0) return -1;
-    mm_plan *plan = build_plan(self->legs);
+static int check_open(const bridge_object *self) {
+    if (self->bridge) return 0;
+    PyErr_SetString(PyExc_RuntimeError, "the bridge is closed");
+    return -1;
+}
+
+/* Hold *legs* from the next tick on. On failure nothing has changed: the tick thread still has the legs
+ * of the plan before, so none of them may leave. */
+static int submit_plan(bridge_object *self, PyObject *legs) {
+    /* Waiting lets other threads run: only what is checked after it is so. */
+    if (mm_engine_wait_for_room(self->engine) < 0 || check_open(self) < 0) return -1;
+    mm_plan *plan = build_plan(legs);
     if (!plan) return -1;
     mm_commands *commands = mm_engine_commands(self->engine->engine);
     mm_command_submit(commands, &self->bridge->plan, plan);
     mm_command_retire(commands, self->plan, mm_plan_destroy);
     self->plan = plan;
+    PyObject *before = self->legs;
+    self->legs = Py_NewRef(legs);
+    Py_DECREF(before);
     return 0;
 }
 
-static int check_open(const bridge_object *self) {
-    if (self->bridge) return 0;
-    PyErr_SetString(PyExc_RuntimeError, "the bridge is closed");
-    return -1;
+static PyObject *legs_copy(const bridge_object *self) {
+    return PyList_GetSlice(self->legs, 0, PyList_Size(self->legs));
 }
 
 static int check_member(const bridge_object *self, PyObject *leg) {
@@ -122,8 +132,10 @@ static int close_bridge(bridge_object *self) {
 static void bridge_dealloc(PyObject *object) {
     bridge_object *self = (bridge_object *)object;
     PyTypeObject *type = Py_TYPE(object);
-    if (self->bridge && close_bridge(self) < 0) PyErr_WriteUnraisable(NULL);
-    Py_XDECREF(self->legs);
+    if (self->bridge && close_bridge(self) < 0)
+        PyErr_WriteUnraisable(NULL); /* still ticked, so its legs must stay */
+    else
+        Py_XDECREF(self->legs);
     Py_XDECREF((PyObject *)self->engine);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
@@ -133,12 +145,12 @@ static void bridge_dealloc(PyObject *object) {
 static PyObject *bridge_add_leg(PyObject *object, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"source_id",     "source_slots",      "render_slots",
                             "target_frames", "max_target_frames", "relay",
-                            NULL};
+                            "paced",         NULL};
     bridge_object *self = (bridge_object *)object;
     unsigned int id, source_slots = 16, render_slots = 16, target = 1, most = 5;
-    int relay = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "I|IIIIp:add_leg", names, &id, &source_slots,
-                                     &render_slots, &target, &most, &relay))
+    int relay = 0, paced = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "I|IIIIpp:add_leg", names, &id, &source_slots,
+                                     &render_slots, &target, &most, &relay, &paced))
         return NULL;
     if (check_open(self) < 0 || !mm_check_slots("source_slots", source_slots) ||
         !mm_check_slots("render_slots", render_slots))
@@ -154,15 +166,14 @@ static PyObject *bridge_add_leg(PyObject *object, PyObject *args, PyObject *kwar
     leg_object *leg = state ? (leg_object *)PyType_GenericAlloc(state->leg_type, 0) : NULL;
     if (!leg) return NULL;
     leg->engine = (engine_object *)Py_NewRef((PyObject *)self->engine);
-    leg->leg = mm_leg_create(id, relay, source_slots, render_slots, target, most);
-    if (!leg->leg) {
-        PyErr_NoMemory();
-    } else if (PyList_Append(self->legs, (PyObject *)leg) == 0) {
+    leg->leg = mm_leg_create(id, relay, paced, source_slots, render_slots, target, most);
+    PyObject *legs = leg->leg ? legs_copy(self) : PyErr_NoMemory();
+    int failed = !legs || PyList_Append(legs, (PyObject *)leg) < 0;
+    failed = failed || submit_plan(self, legs) < 0;
+    Py_XDECREF(legs);
+    if (!failed) {
         leg->attached = 1;
-        if (submit_plan(self) == 0) return (PyObject *)leg;
-        leg->attached = 0;
-        const Py_ssize_t last = PyList_Size(self->legs) - 1;
-        PyList_SetSlice(self->legs, last, last + 1, NULL);
+        return (PyObject *)leg;
     }
     Py_DECREF(leg);
     return NULL;
@@ -172,31 +183,39 @@ static PyObject *bridge_remove_leg(PyObject *object, PyObject *arg) {
     bridge_object *self = (bridge_object *)object;
     if (check_open(self) < 0 || check_member(self, arg) < 0) return NULL;
     const Py_ssize_t index = PySequence_Index(self->legs, arg);
-    leg_object *leg = (leg_object *)Py_NewRef(arg);
+    leg_object *leg = (leg_object *)arg;
+    PyObject *rest = index < 0 ? NULL : legs_copy(self);
     leg->attached = 0;
+    int failed = !rest || PyList_SetSlice(rest, index, index + 1, NULL) < 0;
+    failed = failed || submit_plan(self, rest) < 0;
+    Py_XDECREF(rest);
+    leg->attached = failed;
+    if (failed) return NULL;
     Py_CLEAR(leg->sources);
-    int failed = index < 0 || PyList_SetSlice(self->legs, index, index + 1, NULL) < 0;
-    failed = failed || submit_plan(self) < 0;
-    Py_DECREF(leg);
-    return failed ? NULL : Py_NewRef(Py_None);
+    return Py_NewRef(Py_None);
 }
 
 static PyObject *bridge_set_sources(PyObject *object, PyObject *args) {
     bridge_object *self = (bridge_object *)object;
     PyObject *listener, *sources;
     if (!PyArg_ParseTuple(args, "OO:set_sources", &listener, &sources)) return NULL;
-    if (check_open(self) < 0 || check_member(self, listener) < 0) return NULL;
-    PyObject *heard = NULL;
-    if (sources != Py_None) {
-        heard = PySequence_Tuple(sources);
-        for (Py_ssize_t i = 0; heard && i < PyTuple_Size(heard); i++)
-            if (check_member(self, PyTuple_GetItem(heard, i)) < 0) Py_CLEAR(heard);
-        if (!heard) return NULL;
+    if (check_open(self) < 0) return NULL;
+    /* First what may run a caller's code, then the checks. */
+    PyObject *heard = sources == Py_None ? NULL : PySequence_Tuple(sources);
+    if (!heard && sources != Py_None) return NULL;
+    int failed = check_member(self, listener) < 0;
+    for (Py_ssize_t i = 0; heard && !failed && i < PyTuple_Size(heard); i++)
+        failed = check_member(self, PyTuple_GetItem(heard, i)) < 0;
+    if (!failed) {
+        leg_object *leg = (leg_object *)listener;
+        PyObject *before = leg->sources;
+        leg->sources = heard;
+        failed = submit_plan(self, self->legs) < 0;
+        if (failed) leg->sources = before;
+        else heard = before;
     }
-    leg_object *leg = (leg_object *)listener;
-    Py_XDECREF(leg->sources);
-    leg->sources = heard;
-    return submit_plan(self) < 0 ? NULL : Py_NewRef(Py_None);
+    Py_XDECREF(heard);
+    return failed ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *bridge_close(PyObject *object, PyObject *unused) {

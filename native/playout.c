@@ -3,7 +3,7 @@
 #include <string.h>
 
 #define CONCEAL_FRAMES 3u  /* 60 ms: a repeated pitch sounds like a buzz beyond */
-#define WINDOW_TICKS 250u  /* 5 s without need of the spare frame give it back */
+#define WINDOW_TICKS 250u  /* 5 s without need of a spare frame give it back */
 #define QUIET_PEAK 328     /* -40 dBFS: a frame that can go without being heard */
 
 static void count(mm_playout *p, enum mm_leg_counter which, uint64_t more) {
@@ -21,9 +21,11 @@ static void open_window(mm_playout *p) {
     p->spare_frames = UINT64_MAX;
 }
 
-void mm_playout_init(mm_playout *p, mm_ring *ring, uint32_t target_frames, uint32_t max_frames) {
+void mm_playout_init(mm_playout *p, mm_ring *ring, int paced, uint32_t target_frames,
+                     uint32_t max_frames) {
     memset(p, 0, sizeof *p);
     p->ring = ring;
+    p->paced = paced;
     p->floor_frames = target_frames;
     p->max_frames = max_frames;
     set_target(p, target_frames);
@@ -53,32 +55,45 @@ static void concealed_frame(mm_playout *p, mm_meta *meta, int16_t *restrict pcm)
     count(p, MM_LEG_CONCEALED, 1);
 }
 
-/* What came while its tick was being concealed has missed it. */
-static uint64_t drop_late(mm_playout *p, uint64_t depth) {
-    if (!p->debt_frames || depth <= p->target_frames) return depth;
-    uint64_t late = depth - p->target_frames;
-    if (late > p->debt_frames) late = p->debt_frames;
-    mm_ring_skip_to(p->ring, depth - late);
-    p->debt_frames -= (uint32_t)late;
-    count(p, MM_LEG_LATE, late);
-    return depth - late;
+static uint64_t drop_to(mm_playout *p, uint64_t depth) {
+    count(p, MM_LEG_LATE, mm_ring_skip_to(p->ring, depth));
+    return depth;
 }
 
-/* Frames came after all: that was jitter, not the end of a talkspurt. */
-static void end_stall(mm_playout *p) {
-    if (p->target_frames < p->max_frames) set_target(p, p->target_frames + 1);
-    p->run_frames = 0;
+static void begin(mm_playout *p) {
+    p->playing = 1;
+    p->stalled = 0;
+    p->trim_frames = 0;
     open_window(p);
+}
+
+static void end_stall(mm_playout *p) {
+    p->run_frames = 0;
+    p->stalled = 1;
+    p->trim_frames = 0;
+    open_window(p);
+}
+
+/* More waits than should, after frames were concealed: their originals came, too late. */
+static uint64_t drop_late(mm_playout *p, uint64_t depth) {
+    if (!p->debt_frames || depth <= p->target_frames) return depth;
+    if (p->stalled && p->target_frames < p->max_frames) set_target(p, p->target_frames + 1);
+    p->stalled = 0;
+    uint64_t late = depth - p->target_frames;
+    if (late > p->debt_frames) late = p->debt_frames;
+    p->debt_frames -= (uint32_t)late;
+    return drop_to(p, depth - late);
 }
 
 static void watch_spare(mm_playout *p, uint64_t depth) {
     if (depth < p->spare_frames) p->spare_frames = depth;
     if (++p->window_ticks < WINDOW_TICKS) return;
-    if (p->spare_frames >= 2 && p->target_frames > p->floor_frames) {
+    if (p->spare_frames >= 2 && p->target_frames > p->floor_frames)
         set_target(p, p->target_frames - 1);
-        p->debt_frames = 0;
-        p->trim = 1;
-    }
+    const int surplus = !p->paced && p->spare_frames > p->target_frames;
+    p->trim_frames = surplus ? p->spare_frames - p->target_frames : 0;
+    p->debt_frames = 0; /* what has not come in all that time is lost */
+    p->stalled = 0;
     open_window(p);
 }
 
@@ -88,12 +103,18 @@ void mm_playout_pull(mm_playout *p, uint64_t tick, mm_meta *meta, int16_t *restr
         atomic_store_explicit(&p->counters[MM_LEG_FIRST_TICK], tick, memory_order_relaxed);
     count(p, MM_LEG_TICKS, 1);
     uint64_t depth = mm_ring_depth(p->ring);
+    if (depth > mm_ring_slots(p->ring)) {
+        /* Lapped: to the target, not to where the writer might lap us next (design.md 4.3). */
+        mm_ring_skip_to(p->ring, p->target_frames);
+        depth = p->target_frames;
+    }
     if (!p->playing) {
         if (depth < p->target_frames) {
             silent_frame(p, meta, pcm);
             return;
         }
-        p->playing = 1;
+        begin(p);
+        if (!p->paced) depth = drop_to(p, p->target_frames);
     }
     if (p->run_frames && depth) end_stall(p);
     depth = drop_late(p, depth);
@@ -108,13 +129,13 @@ void mm_playout_pull(mm_playout *p, uint64_t tick, mm_meta *meta, int16_t *restr
         return;
     }
     watch_spare(p, depth);
-    if (p->trim && depth > p->target_frames && is_quiet(pcm)) {
+    if (p->trim_frames && depth > p->target_frames && is_quiet(pcm)) {
         mm_meta next;
         if (mm_ring_read(p->ring, &next, pcm, NULL)) {
             *meta = next;
             count(p, MM_LEG_TRIMMED, 1);
         }
-        p->trim = 0;
+        p->trim_frames--;
     }
     memcpy(p->last, pcm, MM_FRAME_BYTES);
     const enum mm_leg_counter kind = meta->flags & MM_FRAME_SKIPPED     ? MM_LEG_SKIPPED
@@ -134,5 +155,5 @@ void mm_playout_skip(mm_playout *p, uint64_t ticks) {
     const uint64_t depth = mm_ring_depth(p->ring);
     if (depth <= p->target_frames) return;
     const uint64_t surplus = depth - p->target_frames;
-    count(p, MM_LEG_LATE, mm_ring_skip_to(p->ring, depth - (surplus < ticks ? surplus : ticks)));
+    drop_to(p, depth - (surplus < ticks ? surplus : ticks));
 }

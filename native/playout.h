@@ -3,7 +3,12 @@
  * Reading starts when *target* frames wait. A tick that finds the ring empty is concealed: the last
  * frame repeated with a fade, for at most 60 ms, then silence until the target is met again. Frames
  * that come after their tick was concealed are late and dropped; each such stall raises the target by
- * one frame, and five seconds in which a frame was always to spare lower it again, at a quiet moment.
+ * one frame (a frame that never comes was lost: no reason to wait longer), and five seconds in which a
+ * frame was always to spare lower it again. Frames beyond the target are delay: those that wait where
+ * reading starts are late, those never needed in five seconds go one by one at quiet moments.
+ *
+ * A *paced* source is one whose writer looks at the ring's depth and keeps frames waiting on purpose (a
+ * file, a bot that is ahead of the call): those are no delay, and stay.
  */
 #ifndef MM_PLAYOUT_H
 #define MM_PLAYOUT_H
@@ -35,12 +40,15 @@ typedef struct mm_playout {
     uint32_t debt_frames; /* concealed frames whose originals may still come */
     uint32_t window_ticks;
     uint64_t spare_frames; /* least depth seen in this window */
-    int playing, trim;
+    uint64_t trim_frames;  /* not needed in the last window: to go, one a quiet frame */
+    int paced, playing;
+    int stalled; /* frames were concealed, and whether they were late or lost is not known yet */
     _Atomic uint64_t counters[MM_LEG_COUNTERS];
     int16_t last[MM_FRAME_SAMPLES];
 } mm_playout;
 
-void mm_playout_init(mm_playout *p, mm_ring *ring, uint32_t target_frames, uint32_t max_frames);
+void mm_playout_init(mm_playout *p, mm_ring *ring, int paced, uint32_t target_frames,
+                     uint32_t max_frames);
 /* Write the frame of *tick* to pcm and what is known of it to meta. Tick thread. */
 void mm_playout_pull(mm_playout *p, uint64_t tick, mm_meta *meta, int16_t *restrict pcm);
 /* The engine left out *ticks*: what was due then is late. Tick thread. */

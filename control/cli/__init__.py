@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from .errors import INTERRUPTED, OK, USAGE, CliError
 
@@ -30,8 +31,14 @@ def run(argv: Sequence[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except usage_error as exc:
-        return _fail(f"{exc.format_message()} See mixminus --help.", USAGE)  # type: ignore[attr-defined]
+        return _fail(_usage(exc), USAGE)
     return result if isinstance(result, int) else OK
+
+
+def _usage(exc: Any) -> str:
+    """Say what is wrong with the arguments, and whose ``--help`` tells more."""
+    command = "mixminus" if exc.ctx is None else exc.ctx.command_path
+    return f"{exc.format_message().rstrip('.')}. See {command} --help."
 
 
 def _fail(message: str, exit_code: int) -> int:

@@ -115,7 +115,7 @@ def _print(call: dict[str, Any], as_json: bool) -> None:
     if result is not None:
         print(f"  {result['code']}/{result['subcode']} {result['message']}")
     if call["error"] is not None:
-        print(f"  the bot failed: {call['botError']}")
+        print(f"  the bot failed: {call['error']}")
     for hop, leg in call["legs"].items():
         kinds = ("voice", "silence", "concealed", "skipped", "late")
         counts = ", ".join(f"{kind} {leg[kind]}" for kind in kinds)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -100,9 +102,22 @@ def carry_out(options: DemoOptions) -> DemoResult:
     with bar:
         task = bar.add_task("", total=1.0)
         try:
-            return asyncio.run(run_demo(options, progress))
+            return asyncio.run(_until_terminated(run_demo(options, progress)))
         except (DemoError, AudioFileError) as error:
             raise CliError(str(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise CliError(f"cannot write {error.filename}: {error.strerror}") from None
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+async def _until_terminated(work: Coroutine[Any, Any, DemoResult]) -> DemoResult:
+    """Await *work*; SIGTERM ends it as Ctrl-C does: its three processes must not outlive it."""
+    running = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    return await running
 
 
 def write_results(options: DemoOptions, result: DemoResult) -> None:

@@ -56,6 +56,8 @@ def join(
     from ..rtc_client import SignallingError, SignInError
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    for option, path in (("--record", record), ("--played", played), ("--report", report)):
+        _check_file(option, path)
     options = _options(user, state, play, record, played, duration)
     try:
         result, stopped = asyncio.run(_run(options, as_json=as_json))
@@ -107,6 +109,16 @@ def _options(
     )
 
 
+def _check_file(option: str, path: Path | None) -> None:
+    """Refuse a file that cannot be made, before anybody is called."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise CliError(f"{option}: expected a file in a directory that exists, got {path}")
+    if path.is_dir():
+        raise CliError(f"{option}: expected a file, got the directory {path}")
+
+
 def _load(path: Path) -> Pcm:
     from mixminus.media.pipeline import AudioFileError, is_silent, load_audio
 
@@ -152,6 +164,8 @@ def _print_text(event: str, fields: dict[str, Any]) -> None:
         case "ringing":
             who = (fields.get("from") or {}).get("displayName") or "an application"
             line = f"{who} calls"
+        case "cancelled":
+            line = f"the ringing was called off: {fields['reason']}; waiting for a call"
         case "progress":
             line = (
                 f"{fields['seconds']} s: heard {fields['voice']} frames, "

@@ -166,7 +166,7 @@ async def _until_stopped(host: BotHost, stop: asyncio.Event) -> None:
             return
         error = failed.exception()
         code = FAILED
-        if isinstance(error, TokenError) or (
+        if (isinstance(error, TokenError) and error.code != "unreachable") or (
             isinstance(error, GraphRequestError) and error.status in (401, 403)
         ):
             code = AUTH

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from .call import HostedCall
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 StartHandler: TypeAlias = "Callable[[BotHost], Awaitable[None]]"
 CallHandler: TypeAlias = "Callable[[HostedCall], Awaitable[None]]"
+Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 
 class BotFileError(Exception):
@@ -24,6 +26,7 @@ class Bot:
     """What to do when the host has started, and with each call. Handlers are coroutine functions.
 
     *name* is what the other end is shown as the caller.
+    Raises: ValueError on a handler that is none.
     """
 
     def __init__(self, name: str = "mixminus bot") -> None:
@@ -34,7 +37,7 @@ class Bot:
 
     def on_start(self, handler: StartHandler) -> StartHandler:
         """Run *handler* with the host once it can make calls. Its failure ends the host."""
-        self.start_handler = handler
+        self.start_handler = _checked(handler)
         return handler
 
     def on_call(self, handler: CallHandler) -> CallHandler:
@@ -43,13 +46,21 @@ class Bot:
         The call's audio ends when the call does; a handler that returns, or raises, before that
         hangs up. One that is still busy five seconds after the end of its call is cancelled.
         """
-        self.call_handler = handler
+        self.call_handler = _checked(handler)
         return handler
 
     def on_update(self, handler: CallHandler) -> CallHandler:
         """Run *handler* after each change of a call, one at a time and in order within a call."""
-        self.update_handler = handler
+        self.update_handler = _checked(handler)
         return handler
+
+
+def _checked(handler: Handler) -> Handler:
+    call = getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__ will do
+    if not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)):
+        name = getattr(handler, "__qualname__", repr(handler))
+        raise ValueError(f"expected a coroutine function (async def), got {name}")
+    return handler
 
 
 def load_bot(path: Path) -> Bot:
@@ -67,7 +78,7 @@ def load_bot(path: Path) -> Bot:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         # The boundary to someone else's code: whatever it raises is why there is no bot.
         del sys.modules[name]
         raise BotFileError(f"{path} failed: {type(exc).__name__}: {exc}") from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -18,6 +19,7 @@ from mixminus.media.platform import MediaPlatform
 from mixminus.media.session import MediaSession
 
 from ..client.calls import CallsClient, peer_to_peer_call
+from ..client.requests import GraphConnectionError
 from ..graph.notifications import Notification, normal_id
 from .bot import Bot
 from .call import HostedCall, Target
@@ -86,6 +88,7 @@ class HostCalls:
         self._sessions: dict[str, MediaSession] = {}
         self._ended: dict[str, CallReport] = {}
         self._creating = 0
+        self._is_closing = False
         self._early: deque[tuple[Notification, str]] = deque(maxlen=MAX_EARLY)
 
     def __iter__(self) -> Iterator[HostedCall]:
@@ -130,8 +133,10 @@ class HostCalls:
     async def create(self, *, user: str) -> HostedCall:
         """Call *user*, an id or a name that the settings know; return once the service took it on.
 
-        Raises: UnknownUserError, GraphRequestError, GraphConnectionError, TokenError.
+        Raises: UnknownUserError, GraphRequestError, TokenError; GraphConnectionError also when the
+                host is stopping. A call that the service takes on while it does is hung up.
         """
+        self._expect_open()
         target = self.find_user(user)
         addresses = self._addresses()
         session = MediaSession(self._platform, mp_uri=addresses.mp_uri)
@@ -170,7 +175,16 @@ class HostCalls:
         self._calls[normal_id(call.id)] = call
         call.start(resource)
         self._deliver_early()
+        if self._is_closing:
+            await call.hang_up()
         return call
+
+    async def close(self) -> None:
+        """Hang up all calls, wait until nothing of them is left, and make no more."""
+        self._is_closing = True
+        calls = tuple(self)
+        await asyncio.gather(*(call.hang_up() for call in calls))
+        await asyncio.gather(*(call.wait_closed() for call in calls))
 
     def deliver(self, notification: Notification, tenant_id: str) -> Delivery:
         """Hand *notification*, by a token of *tenant_id*, to its call."""
@@ -185,6 +199,10 @@ class HostCalls:
         if call.tenant_id.casefold() != tenant_id.casefold():
             return Delivery.FOREIGN
         return Delivery.TAKEN if call.deliver(notification) else Delivery.FULL
+
+    def _expect_open(self) -> None:
+        if self._is_closing:
+            raise GraphConnectionError("the host is stopping")
 
     def _deliver_early(self) -> None:
         early = tuple(self._early)

@@ -105,7 +105,7 @@ class BotHost:
             self._port = await server.start()
             host_file = self._host_file().save(self.settings.state_dir)
             stack.callback(host_file.unlink, missing_ok=True)
-            stack.push_async_callback(self._end_calls)
+            stack.push_async_callback(self.calls.close)
             if self.bot.start_handler is not None:
                 self._start_task = asyncio.create_task(
                     self._run_start_handler(), name="bot on_start"
@@ -148,11 +148,6 @@ class BotHost:
         task.cancel()
         # How it failed is logged where it did.
         await asyncio.gather(task, return_exceptions=True)
-
-    async def _end_calls(self) -> None:
-        calls = tuple(self.calls)
-        await asyncio.gather(*(call.hang_up() for call in calls))
-        await asyncio.gather(*(call.wait_closed() for call in calls))
 
     def _certificate(self) -> Certificate:
         settings = self.settings

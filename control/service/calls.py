@@ -88,15 +88,16 @@ class CallBook:
         self._check_carried(request)
         if request.source_app_id not in (None, app.app_id):
             raise errors.source_identity_invalid()
-        if self._is_closing or self.living >= self._services.settings.max_calls:
-            raise GraphError(
-                503, "serviceNotAvailable", "No more calls now.", {"Retry-After": "10"}
-            )
         descriptor = _parse_blob(request)
         callee = self._directory.user(request.target_user_ids[0])
         if callee is None:
             raise errors.user_not_found(request.target_user_ids[0])
         await self._check_addresses(request.callback_uri, descriptor.mp_uri)
+        # After the last wait: other calls may have been made, or the end begun, during it.
+        if self._is_closing or self.living >= self._services.settings.max_calls:
+            raise GraphError(
+                503, "serviceNotAvailable", "No more calls now.", {"Retry-After": "10"}
+            )
         identity = CallIdentity(
             call_id=str(uuid.uuid4()),
             chain_id=str(uuid.uuid4()),

@@ -306,6 +306,10 @@ class LiveCall:
             self._send(device.number, {"type": "error", "code": code, "message": str(error)})
             if self.conference.is_caller_gone:
                 self.caller_gone()
+            return
+        if self._services.switchboard.device(device.number) is not None:
+            # The connection before this one may have ended meanwhile: nobody is waited for now.
+            self._cancel_timer("grace")
 
     async def _tear_down(self, result: cs.ResultInfo) -> None:
         """End the media, then say that they are gone."""

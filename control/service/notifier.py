@@ -120,7 +120,9 @@ class Notifier:
                     problem,
                 )
                 return False
-            log.info("call %s: notification not taken (%s), again", row.call_id, problem)
+            # Once is news; how often is told when it is given up.
+            level = logging.INFO if attempt == 1 else logging.DEBUG
+            log.log(level, "call %s: notification not taken (%s), again", row.call_id, problem)
             await asyncio.sleep(pause_s)
 
     async def _post(self, row: OutboxRow) -> str | None:

@@ -22,7 +22,7 @@ class FilePlayer:
             looping, the start follows the end without a gap.
     Units:  depth_frames are kept waiting in the ring, at most three quarters of its slots.
     Raises: ValueError when there is no sample or the ring is smaller than two frames.
-    Thread: the platform's loop. The ring must have no other writer.
+    Thread: the platform's loop. The ring must have no other writer; a leg's must be ``paced``.
 
     ``done`` is set once the last frame was taken from the ring, or the player was closed.
     """

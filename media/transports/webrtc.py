@@ -20,6 +20,7 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
+from aiortc.jitterbuffer import JitterBuffer
 from aiortc.mediastreams import MediaStreamError
 
 from ..bridge import Leg
@@ -36,6 +37,10 @@ CLOSE_TIMEOUT_S: Final = 5.0
 UNSENT_PACKETS: Final = 3
 """60 ms: what aiortc's sender did not take by then is stale."""
 
+JITTER_PACKETS: Final = 4
+"""What aiortc's jitter buffer holds at most, one more than it hands out from: its own 16 fill up
+behind the first lost packet and then stay full, 200 ms of delay that never come back (measured)."""
+
 LOOPBACK: Final = ("127.0.0.1",)
 
 
@@ -45,7 +50,7 @@ class WebRtcTransport:
     Thread: the platform's loop. Close it whatever happens, also after a refused description.
 
     In: 48 kHz stereo as aiortc decodes it, resampled with 1 ms delay, to the leg's source. aiortc's
-    jitter buffer holds four packets, most of this transport's delay; the leg's playout follows it.
+    jitter buffer holds three packets, most of this transport's delay; the leg's playout follows it.
     Out: each tick's render frame, encoded here and handed over as a packet, which aiortc sends
     without a thread. A far end that closes resolves ``closed``, as does one that does not answer
     ICE consent checks for 30 s.
@@ -69,6 +74,9 @@ class WebRtcTransport:
         self._peer.on("connectionstatechange", self._on_connection_state)
         self._peer.on("track", self._on_track)
         transceiver = self._peer.addTransceiver(self._track, direction="sendrecv")
+        # aiortc has no setting for it.
+        buffer = JitterBuffer(capacity=JITTER_PACKETS, prefetch=JITTER_PACKETS - 1)
+        transceiver.receiver._RTCRtpReceiver__jitter_buffer = buffer  # type: ignore[attr-defined]
         # The track sends Opus packets: no other codec may be chosen for it.
         transceiver.setCodecPreferences(
             [
@@ -153,9 +161,10 @@ class WebRtcTransport:
                 await self._peer.close()
         except TimeoutError:
             log.warning("a peer connection did not close within %s s", CLOSE_TIMEOUT_S)
-        if self._receiving is not None:
-            self._receiving.cancel()
-            await asyncio.wait([self._receiving])
+        finally:
+            if self._receiving is not None:
+                self._receiving.cancel()
+                await asyncio.wait([self._receiving])
 
     def _expect_fresh(self) -> None:
         if self._peer.signalingState != "stable" or self._peer.localDescription is not None:
@@ -193,6 +202,10 @@ class WebRtcTransport:
                     self._inbound.take(frame)
         except MediaStreamError:
             self._closed.resolve("the far end stopped sending")
+        except Exception:
+            # A bug of ours ends this call with a report, instead of leaving it deaf.
+            log.exception("a WebRTC transport failed")
+            self._closed.resolve("the WebRTC transport failed")
 
 
 class _Inbound:
@@ -298,9 +311,10 @@ def _host_addresses(addresses: tuple[str, ...]) -> Iterator[None]:
 
         bound.mixminus = True  # type: ignore[attr-defined]
         aioice.ice.get_host_addresses = bound
-        # At DEBUG these write session descriptions, and ICE passwords with them.
+        # At DEBUG these write session descriptions, and ICE passwords with them; at INFO a line for
+        # each check of a candidate pair.
         for name in ("aiortc", "aioice"):
-            logging.getLogger(name).setLevel(logging.INFO)
+            logging.getLogger(name).setLevel(logging.WARNING)
     token = _bind_addresses.set(addresses)
     try:
         yield

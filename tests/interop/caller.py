@@ -55,7 +55,7 @@ class TestCaller:
             bridge = self._platform.create_bridge()
             exits.callback(bridge.close)
             self._network = bridge.add_leg(101)
-            self._application = bridge.add_leg(102, render_slots=64)
+            self._application = bridge.add_leg(102, render_slots=64, paced=True)
             exits.callback(self._platform.on_tick(self._on_tick))
             exits.push_async_callback(self._end)
             await self._send(type="register", token=self._user.token)

@@ -286,6 +286,38 @@ async def test_reoffer_from_a_new_socket_keeps_the_call(tmp_path: Path) -> None:
             assert await w.ended_with(call_id) == (200, 4521)
 
 
+async def test_old_connection_that_ends_during_a_reoffer_ends_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path, caller_grace_s=60) as w, phone_of(w.service.dev_file) as phone:
+        call_id = await w.established(phone)
+        w.media.caller_may_connect = False
+        await phone.send(type="reoffer", callId=call_id, sdp=GOOD_SDP)
+        await phone.expect("reanswered")
+        timers = w.service.book._living[call_id]._timers
+        w.media.callers[0].end("the far end closed the connection")
+        await eventually(lambda: "grace" in timers)
+        w.media.callers[1].may_connect.set()
+        await eventually(lambda: "grace" not in timers, what="the caller is back")
+
+
+async def test_calls_made_at_once_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    both_asked = asyncio.Event()
+
+    async def pin(uri: str) -> None:
+        asked.append(uri)
+        if len(asked) == 2:
+            both_asked.set()
+        await both_asked.wait()
+
+    async with world(tmp_path, max_calls=1) as w:
+        monkeypatch.setattr(w.service.book._guard, "pin", pin)
+        body = call_body(w.receiver.url)
+        replies = await asyncio.gather(w.graph.create(body), w.graph.create(body))
+        assert sorted(reply.status_code for reply in replies) == [201, 503]
+
+
 async def test_call_without_keep_alive_is_dropped(tmp_path: Path) -> None:
     async with world(tmp_path, keep_alive_s=0.05) as w:
         assert await w.ended_with(await w.create()) == (408, 8537)

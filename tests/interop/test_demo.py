@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,6 +101,31 @@ def test_a_useless_input_is_one_line_before_anything_starts(tmp_path: Path, kind
     assert str(path) in done.stderr.replace("\n", "")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "call-service.log").exists()
+
+
+def test_an_output_that_is_no_directory_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    done = demo("--out", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("mixminus: cannot write ")
+    assert "Traceback" not in done.stderr
+
+
+def test_sigterm_ends_its_processes_too(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "mixminus.control", "demo", "--out", str(tmp_path)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("starting the bot host"):
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "Traceback" not in rest
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,21 @@ async def test_notification_is_given_up_in_time_and_later_ones_get_one_attempt(
     ):
         await outbox.put("call", receiver.url, "a", "b", "c")
         assert await outbox.settled("call") == NotificationCounts(sent=0, failed=3, pending=0)
+
+
+async def test_a_receiver_that_fails_several_times_is_one_line_of_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mixminus.control.notifier")
+    async with (
+        Receiver(tmp_path, lambda count: 500 if count <= 3 else 202) as receiver,
+        Outbox(tmp_path) as outbox,
+    ):
+        await outbox.put("call", receiver.url, "a")
+        assert (await outbox.settled("call")).sent == 1
+        assert receiver.attempts == 4
+    said = [r.getMessage() for r in caplog.records if r.name == "mixminus.control.notifier"]
+    assert said == ["call call: notification not taken (status 500), again"]
 
 
 async def test_redirect_is_not_followed(tmp_path: Path) -> None:

@@ -97,3 +97,38 @@ async def test_a_second_host_in_the_same_directory_is_one_line(
     assert (code, out) == (1, "")
     assert err.splitlines()[-1].startswith("mixminus: another call service works in")
     assert (tmp_path / "host.json").exists()
+
+
+async def test_a_call_whose_bot_raised_says_so(tmp_path: Path) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        "from mixminus.control.host import Bot, HostedCall\n"
+        "bot = Bot()\n\n\n"
+        "@bot.on_call\n"
+        "async def fail(call: HostedCall) -> None:\n"
+        "    raise ValueError('a bug')\n"
+    )
+    state = ("--state", str(tmp_path))
+    host = await Command.start("serve", "--bot", str(bot), *state)
+    phone = None
+    try:
+        await eventually((tmp_path / "host.json").exists, 30.0)
+        _, out, err = await run("call", "create", "--user", "John", "--json", *state)
+        assert err == ""
+        call_id = json.loads(out)["callId"]
+        phone = await Command.start("join", "--user", "John", *state)
+        # Its exit code is chance: the bot may fail before the phone's audio flows, or after.
+        _, _, err = await phone.result()
+        assert err == ""
+        code, out, err = await run("call", "get", call_id, *state)
+        assert (code, err) == (0, "")
+        assert "  the bot failed: ValueError: a bug\n" in out
+        host.process.send_signal(signal.SIGINT)
+        code, _, err = await host.result()
+        assert code == 0
+        assert "aioice" not in err
+    finally:
+        for command in filter(None, (phone, host)):
+            if command.process.returncode is None:
+                command.process.kill()
+                await command.process.wait()

@@ -127,7 +127,7 @@ static void swap_plan(mm_engine *engine, room *r, unsigned round) {
 }
 
 static mm_leg *new_leg(uint32_t id) {
-    mm_leg *leg = mm_leg_create(id, id % 2 == 0, 16, 16, 1, 5);
+    mm_leg *leg = mm_leg_create(id, id % 2 == 0, id % 3 == 0, 16, 16, 1, 5);
     CHECK(leg);
     return leg;
 }

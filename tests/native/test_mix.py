@@ -114,7 +114,7 @@ def test_sixteen_bit_subtraction_is_exact_for_every_total(isa: str) -> None:
     seed=st.integers(0, 2**32 - 1),
     scale=st.sampled_from([1, 100, 10_000, 32_768]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_block_is_mixed_alike_by_all(legs: int, samples: int, seed: int, scale: int) -> None:
     rng = np.random.default_rng(seed)
     block = rng.integers(-scale, scale, (legs, samples)).astype(np.int16)

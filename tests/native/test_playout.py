@@ -45,12 +45,20 @@ def constant(value: int) -> Pcm:
 
 def ledger_holds(leg: Leg) -> bool:
     c = leg.counters()
-    played = c.source_written - c.late - c.trimmed - c.source_lapped - leg.source.depth_frames
+    played = leg.source.counters().read - c.trimmed
+    waiting = leg.source.depth_frames
     return (
         c.ticks == c.voice + c.silence + c.concealed + c.skipped
-        and played >= 0
+        and c.source_written == played + c.late + c.trimmed + c.source_lapped + waiting
         and c.render_written == c.ticks
     )
+
+
+def feed(bench: Bench, leg: Leg, frames: int, value: int) -> None:
+    """A far end in step with the ticks: one frame before each."""
+    for _ in range(frames):
+        leg.source.write(constant(value))
+        bench.tick()
 
 
 def test_two_legs_hear_each_other_and_never_themselves(bench: Bench) -> None:
@@ -141,29 +149,89 @@ def test_end_of_a_talkspurt_does_not_raise_the_target(bench: Bench) -> None:
 
 def test_spare_delay_is_given_back_at_a_quiet_moment(bench: Bench) -> None:
     a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
-
-    def run(frames: int, value: int) -> None:
-        for _ in range(frames):
-            a.source.write(constant(value))
-            bench.tick()
-
-    run(10, 5000)
+    feed(bench, a, 10, 5000)
     bench.tick(1)  # one frame late
     a.source.write(constant(5000))
-    run(1, 5000)
+    feed(bench, a, 1, 5000)
     assert a.counters().target_frames == 2
     assert a.source.depth_frames == 1
-    run(600, 5000)
+    feed(bench, a, 600, 5000)
     assert a.counters().target_frames == 1
     assert a.source.depth_frames == 1  # loud: nothing was cut out of speech
-    run(2, 10)
+    feed(bench, a, 2, 10)
     assert a.source.depth_frames == 0
     assert a.counters().trimmed == 1
     assert ledger_holds(a)
 
 
+def test_all_delay_is_given_back_however_long_nothing_is_quiet(bench: Bench) -> None:
+    a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
+    for _ in range(4):  # four stalls, each longer than the last
+        feed(bench, a, 20, 5000)
+        bench.tick(a.source.depth_frames + 1)
+        for _ in range(a.counters().target_frames + 1):
+            a.source.write(constant(5000))
+    feed(bench, a, 1, 5000)
+    assert (a.counters().target_frames, a.source.depth_frames) == (5, 4)
+    feed(bench, a, 2000, 5000)
+    assert (a.counters().target_frames, a.source.depth_frames) == (1, 4)
+    feed(bench, a, 8, 10)  # four loud ones still wait
+    assert (a.counters().trimmed, a.source.depth_frames) == (4, 0)
+    assert ledger_holds(a)
+
+
+def test_what_a_stall_of_120_ms_held_up_is_late_when_it_comes(bench: Bench) -> None:
+    a, b = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
+    feed(bench, a, 10, 5000)
+    bench.tick(6)
+    for n in range(1, 7):
+        a.source.write(constant(n))
+    bench.tick()
+    assert (bench.heard(b) == 6).all()
+    assert (a.counters().late, a.source.depth_frames) == (5, 0)
+    assert ledger_holds(a)
+
+
+def test_a_faster_far_end_adds_no_delay(bench: Bench) -> None:
+    a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
+    for _ in range(12):
+        a.source.write(constant(10))
+        feed(bench, a, 1000, 10)
+    counters = a.counters()  # the first extra frame waited where reading began
+    assert (counters.late, counters.trimmed, a.source.depth_frames) == (1, 11, 0)
+    assert ledger_holds(a)
+
+
+def test_lost_frames_are_no_reason_to_wait_longer(bench: Bench) -> None:
+    a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
+    for _ in range(25):
+        feed(bench, a, 19, 5000)
+        bench.tick()  # the twentieth never comes
+    counters = a.counters()
+    assert (counters.concealed, counters.late, counters.target_frames) == (25, 0, 1)
+
+
+def test_a_lapped_playout_goes_to_its_target(bench: Bench) -> None:
+    a, b = bench.bridge.add_leg(1, target_frames=2), bench.bridge.add_leg(2)
+    for n in range(40):
+        a.source.write(constant(n))
+    bench.tick()
+    assert (bench.heard(b) == 38).all()
+    assert (a.counters().source_lapped, a.counters().late) == (38, 0)
+    assert ledger_holds(a)
+
+
+def test_a_bot_may_send_ahead_from_its_first_frame_on(bench: Bench) -> None:
+    a, b = bench.bridge.add_leg(1, paced=True), bench.bridge.add_leg(2)
+    for n in range(1, 5):
+        a.source.write(constant(n))
+    for n in range(1, 5):
+        bench.tick()
+        assert (bench.heard(b) == n).all()
+
+
 def test_a_queue_that_is_kept_full_is_never_trimmed(bench: Bench) -> None:
-    a, b = bench.bridge.add_leg(1, source_slots=64), bench.bridge.add_leg(2)
+    a, b = bench.bridge.add_leg(1, source_slots=64, paced=True), bench.bridge.add_leg(2)
     for n in range(40):
         a.source.write(constant(n))
     for n in range(1000):
@@ -235,11 +303,15 @@ def test_sources_choose_who_hears_whom(bench: Bench) -> None:
 @given(
     steps=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), min_size=1, max_size=80),
     target=st.integers(1, 4),
+    paced=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
-def test_ledgers_hold_under_any_arrival(steps: list[tuple[int, int]], target: int) -> None:
+@settings(max_examples=150)
+def test_ledgers_hold_under_any_arrival(
+    steps: list[tuple[int, int]], target: int, paced: bool
+) -> None:
     bench = Bench()
-    a, b = bench.bridge.add_leg(1, target_frames=target), bench.bridge.add_leg(2)
+    a = bench.bridge.add_leg(1, target_frames=target, paced=paced)
+    b = bench.bridge.add_leg(2)
     number, last = 3000, 0  # loud enough to be audible
     for arrivals, ticks in steps:
         for _ in range(arrivals):

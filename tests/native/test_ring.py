@@ -22,7 +22,7 @@ def frame(number: int) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
     slots=st.sampled_from([2, 4, 8, 16]),
     steps=st.lists(st.tuples(st.sampled_from("wrc"), st.integers(1, 40)), max_size=40),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_ring_behaves_as_a_bounded_deque(slots: int, steps: list[tuple[str, int]]) -> None:
     ring, model, written, skipped = FrameRing(slots), deque[int](), 0, 0
     for verb, count in steps:

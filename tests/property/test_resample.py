@@ -13,7 +13,7 @@ CHUNKS = st.lists(st.one_of(st.integers(0, 3), st.integers(0, 3000)), max_size=4
 
 
 @given(in_rate_hz=RATES_HZ, out_rate_hz=RATES_HZ, chunks=CHUNKS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_what_comes_out_is_what_went_in_times_the_ratio(
     in_rate_hz: int, out_rate_hz: int, chunks: list[int]
 ) -> None:
@@ -29,7 +29,7 @@ def test_what_comes_out_is_what_went_in_times_the_ratio(
 
 
 @given(chunks=CHUNKS, seed=st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_chunking_changes_no_sample(chunks: list[int], seed: int) -> None:
     pcm = np.random.default_rng(seed).integers(-20_000, 20_000, sum(chunks)).astype(np.int16)
     whole, cut = Resampler(48_000, 1, 16_000, 1), Resampler(48_000, 1, 16_000, 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mixminus.control.cli import run
-from mixminus.control.cli.errors import FAILED, NOT_FOUND, OK, USAGE
+from mixminus.control.cli.errors import AUTH, FAILED, NOT_FOUND, OK, USAGE
 from tests.support import ROOT
 
 BLOB_FILE = ROOT / "tests/data/app_hosted_blob.json"
@@ -122,6 +122,13 @@ def test_wrong_usage_is_one_line_and_exit_2(capsys: Captured, arguments: list[st
     one_line(capsys)
 
 
+def test_wrong_usage_points_to_the_help_of_its_command(capsys: Captured) -> None:
+    assert run(["call", "create"]) == USAGE
+    assert one_line(capsys).endswith("'--user'. See mixminus call create --help.")
+    assert run(["serve", "--port", "70000"]) == USAGE
+    assert one_line(capsys).endswith("65535. See mixminus serve --help.")
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["call", "--help"], ["serve", "--help"]])
 def test_help_is_no_error(capsys: Captured, arguments: list[str]) -> None:
     assert run(arguments) == OK
@@ -149,6 +156,12 @@ def test_a_call_without_a_host_is_one_line(
         ("from mixminus.control.host import Bot\na = Bot()\nb = Bot()", FAILED, "found 2"),
         ("1/0", FAILED, "failed: ZeroDivisionError: division by zero"),
         ("def", FAILED, "failed: SyntaxError"),
+        ("raise SystemExit(5)", FAILED, "failed: SystemExit: 5"),
+        (
+            "from mixminus.control.host import Bot\nbot = Bot()\n@bot.on_call\ndef f(call): pass",
+            FAILED,
+            "expected a coroutine function (async def), got f",
+        ),
     ],
 )
 def test_a_file_without_a_bot_is_one_line(
@@ -200,6 +213,18 @@ def test_serving_on_a_used_port_is_one_line(capsys: Captured, tmp_path: Path) ->
         ("await host.calls.create(user='Nobody')", NOT_FOUND, "no user 'Nobody'"),
         (f"await host.calls.create(user='{'0' * 32}')", NOT_FOUND, "404 itemNotFound"),
         ("raise ValueError('bug')", FAILED, "the bot's on_start failed: bug"),
+        (
+            "from mixminus.control.client.tokens import TokenError\n"
+            "    raise TokenError('unreachable', 'nobody there')",
+            FAILED,
+            "no access token: unreachable",
+        ),
+        (
+            "from mixminus.control.client.tokens import TokenError\n"
+            "    raise TokenError('invalid_client', 'wrong secret')",
+            AUTH,
+            "no access token: invalid_client",
+        ),
     ],
 )
 def test_a_failing_start_ends_the_host_with_one_line(

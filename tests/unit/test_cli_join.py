@@ -75,6 +75,18 @@ def test_a_service_that_is_not_there(state: Path, capsys: pytest.CaptureFixture[
     assert "cannot connect to wss://localhost:1/rtc" in say(capsys)
 
 
+@pytest.mark.parametrize("option", ["--record", "--played", "--report"])
+def test_a_file_that_cannot_be_made(
+    state: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    for path, said in ((state / "none/x", "a directory that exists"), (state, "the directory")):
+        code = run(["join", "--state", str(state), "--user", "John", option, str(path)])
+        assert code == FAILED
+        error = say(capsys)
+        assert option in error
+        assert said in error
+
+
 def test_a_user_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["join"]) == USAGE
     assert "--user" in say(capsys)

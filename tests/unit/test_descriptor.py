@@ -107,7 +107,7 @@ def test_keys_that_nothing_depends_on_may_be_missing(key: str) -> None:
     [
         ("", "not JSON"),
         ("<Media Session Configuration>", "not JSON"),
-        ("[1]", "expected a JSON object, got another list"),
+        ("[1]", "expected a JSON object, got a list"),
         ("NaN", "not JSON"),
         ("null", "expected a JSON object, got null"),
         ("[" * 30_000, "not JSON"),

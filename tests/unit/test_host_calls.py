@@ -368,6 +368,17 @@ async def test_a_creation_that_fails_leaves_no_session(world: World, failure: Ex
     assert world.say("0000-0001", "established") is Delivery.UNKNOWN
 
 
+async def test_a_call_that_is_made_while_the_host_stops_is_hung_up(world: World) -> None:
+    closing: list[asyncio.Task[None]] = []
+    world.service.during_create = lambda _: closing.append(asyncio.create_task(world.calls.close()))
+    call = await asyncio.wait_for(world.calls.create(user="John"), 5)
+    await closing[0]
+    assert world.service.deleted == [call.id]
+    assert call.is_over
+    with pytest.raises(GraphConnectionError, match="the host is stopping"):
+        await world.calls.create(user="John")
+
+
 async def test_users_are_found_by_name_and_by_id(world: World) -> None:
     assert world.calls.find_user("john").id == JOHN
     assert world.calls.find_user(JOHN.upper()).display_name == "John"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from mixminus.media.pcm import FLAG_SILENCE, FRAME_SAMPLES, AudioFrame, Pcm
 from mixminus.media.platform import MediaPlatform
 from mixminus.media.session import (
     BEHIND_READS,
+    RESERVE_SENDS,
     ROOM_FRAMES,
     AudioSocket,
     MediaSession,
@@ -138,6 +139,51 @@ async def test_send_gives_up_at_its_deadline(
         await audio.send(tone(1))
     assert audio.counters().no_room == 1
     assert audio.counters().sent == ROOM_FRAMES
+
+
+async def test_a_loop_that_stood_still_finds_its_room(
+    audio: AudioSocket, platform: ManualPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(ROOM_FRAMES):
+        await audio.send(tone(1))
+    monkeypatch.setattr(session_module, "SEND_DEADLINE_S", -1.0)  # Over before the loop looks.
+    platform._engine.run_ticks(1)
+    monkeypatch.setattr(audio, "_try_write", _once_refused(audio._try_write))
+    await audio.send(tone(1))
+    assert (audio.counters().sent, audio.counters().no_room) == (ROOM_FRAMES + 1, 0)
+
+
+def _once_refused(write: Callable[[Pcm], bool]) -> Callable[[Pcm], bool]:
+    answers = iter([False])
+    return lambda frame: next(answers, True) and write(frame)
+
+
+async def test_what_a_stall_left_on_the_way_out_goes_in_silence(
+    session: MediaSession, platform: ManualPlatform, audio: AudioSocket
+) -> None:
+    waiting = session._application_leg.source
+    for _ in range(ROOM_FRAMES):  # A stalled echo bot sends all at once, then one frame a tick.
+        await audio.send(tone(900))
+    for _ in range(2 * RESERVE_SENDS):
+        platform.tick()
+        await audio.send(tone(900))
+    assert waiting.depth_frames == ROOM_FRAMES, "speech is never cut"
+    for _ in range(10):
+        platform.tick()
+        await audio.send(tone(0))
+    assert waiting.depth_frames == 1
+    assert audio.counters().silence_unsent == ROOM_FRAMES - 1
+
+
+async def test_a_bot_ahead_of_the_call_loses_no_silence(
+    session: MediaSession, platform: ManualPlatform, audio: AudioSocket
+) -> None:
+    for _ in range(2 * RESERVE_SENDS):
+        while audio.send_nowait(tone(0)):
+            pass
+        platform.tick()
+    assert audio.counters().silence_unsent == 0
+    assert session._application_leg.counters().trimmed == 0
 
 
 async def test_closing_ends_the_iteration_and_a_waiting_send(

@@ -39,6 +39,7 @@ class FakeService:
     client_context: ssl.SSLContext = field(default_factory=ssl.create_default_context)
     reply: str = "answered"
     rings: int = 1
+    losing: tuple[str, dict[str, Any]] = ("cancelled", {"reason": "answeredElsewhere"})
     received: list[dict[str, Any]] = field(default_factory=list)
     socket: ServerConnection | None = None
     transport: WebRtcTransport | None = None
@@ -65,7 +66,8 @@ class FakeService:
             answer = json.loads(await socket.recv())
             self.received.append(answer)
             if number < self.rings - 1:
-                await self.say("cancelled", callId=answer["callId"], reason="answeredElsewhere")
+                kind, fields = self.losing
+                await self.say(kind, callId=answer["callId"], **fields)
         if not self.rings:
             await socket.wait_closed()
             return
@@ -215,12 +217,19 @@ async def test_stop_ends_the_waiting_for_a_call(tmp_path: Path) -> None:
         assert log.names == ["registered", "ended"]
 
 
-async def test_a_ring_that_another_device_answers_is_waited_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "losing",
+    [("cancelled", {"reason": "answeredElsewhere"}), ("error", {"code": "notRinging"})],
+)
+async def test_a_ring_that_another_device_answers_is_waited_out(
+    tmp_path: Path, losing: tuple[str, dict[str, Any]]
+) -> None:
     async with fake_service() as service:
-        service.rings = 2
+        service.rings, service.losing = 2, losing
         log = Log()
         report = await Softphone(options(service, tmp_path, duration_s=0.1), log).run()
         assert log.names.count("ringing") == 2
+        assert log.names.count("cancelled") == 1
         assert report.call_id == "call-1"
         assert report.succeeded
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aiortc import RTCPeerConnection
+from aiortc.rtp import RtpPacket
 
 from mixminus.media.bridge import Leg
 from mixminus.media.pcm import Pcm
@@ -22,6 +24,8 @@ from mixminus.media.transports.sdp import SdpError
 from mixminus.media.transports.webrtc import WebRtcTransport
 from tests.signals import sine, sine_snr_db
 from tests.support import eventually
+
+JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
 
 
 def open_sockets() -> int:
@@ -57,7 +61,7 @@ class Party:
 def party(platform: MediaPlatform) -> Party:
     bridge = platform.create_bridge()
     network = bridge.add_leg(1)
-    person = bridge.add_leg(2, source_slots=64, render_slots=256)
+    person = bridge.add_leg(2, source_slots=64, render_slots=256, paced=True)
     return Party(WebRtcTransport(platform, network), network, person)
 
 
@@ -106,6 +110,41 @@ async def test_a_tone_goes_both_ways_and_close_leaves_nothing() -> None:
             loud = pcm[np.abs(pcm.astype(int)).argmax() :][:1600]
             assert sine_snr_db(loud, other_hz, 16_000) > 10
             assert sine_snr_db(loud, own_hz, 16_000) < -10
+
+
+async def test_audio_that_cannot_be_taken_ends_the_call_with_a_report(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(frame: object) -> None:
+        raise ValueError("no such rate")
+
+    async with MediaPlatform() as platform:
+        with leaves_nothing():
+            async with connected_pair(platform) as (john, _):
+                monkeypatch.setattr(john.transport._inbound, "take", fail)
+                reason = await asyncio.wait_for(john.transport.closed, 10)
+                assert reason == "the WebRTC transport failed"
+    assert "no such rate" in caplog.text
+
+
+async def test_lost_packets_add_no_lasting_delay() -> None:
+    async with MediaPlatform() as platform:
+        stock = RTCPeerConnection().addTransceiver("audio").receiver
+        assert hasattr(stock, JITTER_BUFFER), "aiortc calls it otherwise now"
+        john = party(platform)
+        buffer = getattr(john.transport._peer.getTransceivers()[0].receiver, JITTER_BUFFER)
+        behind = []
+        for number in range(1000):
+            if number in (100, 300, 301, 302, 500):
+                continue
+            packet = RtpPacket(sequence_number=number, timestamp=number * 960)
+            packet._data = b"opus"  # type: ignore[attr-defined]
+            _, frame = buffer.add(packet)
+            if frame is not None:
+                behind.append(number - frame.timestamp // 960)
+        assert set(behind) == {3}
+        assert len(behind) > 980
+        await john.transport.close()
 
 
 async def test_a_remote_close_resolves_closed() -> None:
@@ -198,6 +237,16 @@ async def test_descriptions_in_the_wrong_order_are_refused() -> None:
         with pytest.raises(RuntimeError, match="offer that waits"):
             await transport.accept("v=0")
         await transport.close()
+
+
+async def test_the_checks_of_ice_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with MediaPlatform() as platform:
+        transport = party(platform).transport
+        await transport.offer()
+        await transport.close()
+    for name in ("aioice.ice", "aiortc.rtcpeerconnection"):
+        assert not logging.getLogger(name).isEnabledFor(logging.INFO)
 
 
 async def test_no_description_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:
