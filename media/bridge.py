@@ -27,8 +27,6 @@ class LegCounters:
     trimmed: int
     underruns: int
     target_frames: int
-    first_tick: int
-    first_voice_tick: int
     source_written: int
     source_lapped: int
     render_written: int

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Literal, Self, cast
 
 import numpy as np
@@ -65,12 +64,7 @@ class MediaPlatform:
         log.info("tick thread runs: scheduling %s, kernels %s", self.scheduling, _native.isa())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Stop the tick thread and wait for its end (at most one tick)."""
         loop, self._loop = self._loop, None
         if loop is None:

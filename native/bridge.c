@@ -77,10 +77,10 @@ typedef struct audible {
     } speaker[2 * MM_SPEAKERS];
 } audible;
 
-static void gather(mm_plan *plan, uint64_t tick) {
+static void gather(mm_plan *plan) {
     for (size_t i = 0; i < plan->legs; i++) {
         mm_leg *leg = plan->leg[i];
-        mm_playout_pull(&leg->playout, tick, &leg->heard, plan->block + i * MM_FRAME_SAMPLES);
+        mm_playout_pull(&leg->playout, &leg->heard, plan->block + i * MM_FRAME_SAMPLES);
     }
 }
 
@@ -112,7 +112,7 @@ static void judge(const mm_plan *plan, audible *a) {
 
 static int hears(const mm_plan *plan, size_t listener, size_t source) {
     const uint64_t *mask = plan->masks ? plan->masks[listener] : NULL;
-    return mask ? (int)(mask[source / 64] >> (source % 64) & 1) : source != listener;
+    return mask ? mm_mask_has(mask, source) : source != listener;
 }
 
 static void count_masked(const mm_plan *plan, size_t listener, size_t *legs, size_t *concealed) {
@@ -137,11 +137,10 @@ static void describe(const mm_plan *plan, const audible *a, size_t listener, mm_
             meta->speakers[meta->speaker_count++] = a->speaker[s].id;
 }
 
-void mm_bridge_tick(mm_bridge *bridge, const mm_kernels *kernels, uint64_t tick,
-                    int64_t timestamp) {
+void mm_bridge_tick(mm_bridge *bridge, const mm_kernels *kernels, int64_t timestamp) {
     mm_plan *plan = bridge->plan;
     if (!plan) return;
-    gather(plan, tick);
+    gather(plan);
     mm_mix(kernels, plan->out, plan->block, plan->energy, plan->masks, plan->wide, plan->legs,
            MM_FRAME_SAMPLES);
     audible a;

@@ -46,8 +46,7 @@ mm_plan *mm_plan_create(mm_leg *const *legs, const uint64_t *const *masks, size_
 void mm_plan_destroy(void *plan);
 
 /* Tick thread. timestamp in 100 ns ticks. */
-void mm_bridge_tick(mm_bridge *bridge, const mm_kernels *kernels, uint64_t tick,
-                    int64_t timestamp);
+void mm_bridge_tick(mm_bridge *bridge, const mm_kernels *kernels, int64_t timestamp);
 /* Tell every consumer of *ticks* left-out frames, the first at *timestamp*. */
 void mm_bridge_skip(mm_bridge *bridge, uint64_t ticks, int64_t timestamp);
 

@@ -12,11 +12,9 @@ static const mm_kernels KERNELS[MM_ISA_COUNT] = {
 
 const mm_kernels *mm_kernels_for(mm_isa isa) { return &KERNELS[isa]; }
 
-static int hears(const uint64_t *mask, size_t source) { return mask[source / 64] >> (source % 64) & 1; }
-
 static size_t heard_by(const uint64_t *mask, size_t legs) {
     size_t count = 0;
-    for (size_t source = 0; source < legs; source++) count += (size_t)hears(mask, source);
+    for (size_t source = 0; source < legs; source++) count += (size_t)mm_mask_has(mask, source);
     return count;
 }
 
@@ -44,7 +42,7 @@ void mm_mix(const mm_kernels *kernels, int16_t *restrict out, const int16_t *res
             memset(wide, 0, samples * sizeof *wide);
         }
         for (size_t source = 0; source < legs; source++)
-            if (hears(mask, source) != subtract)
+            if (mm_mask_has(mask, source) != subtract)
                 kernels->accumulate(wide, in + source * samples, subtract ? -1 : 1, samples);
         kernels->saturate(out + listener * samples, wide, samples);
     }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 
 #define FIFO_PRIORITY 10
 #define NICE (-10)
+
+static const int FAULTS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
 struct mm_engine {
     const mm_kernels *kernels;
@@ -78,11 +81,9 @@ static void tick(mm_engine *e, int64_t deadline_ns, int64_t lateness_ns) {
     MM_RT_ENTER();
     mm_command_execute(e->commands);
     const uint64_t n = atomic_load_explicit(&e->ticks, memory_order_relaxed);
-    const uint64_t timeline =
-        n + atomic_load_explicit(&e->skipped_ticks, memory_order_relaxed);
     const mm_roster *roster = e->roster;
     for (size_t b = 0; roster && b < roster->count; b++)
-        mm_bridge_tick(roster->bridge[b], e->kernels, timeline, deadline_ns / 100);
+        mm_bridge_tick(roster->bridge[b], e->kernels, deadline_ns / 100);
     const uint32_t logged = lateness_ns < 0            ? 0
                             : lateness_ns > UINT32_MAX ? UINT32_MAX
                                                        : (uint32_t)lateness_ns;
@@ -139,7 +140,13 @@ int mm_engine_start(mm_engine *e) {
     if (e->running) return EALREADY;
     atomic_store_explicit(&e->stop, 0, memory_order_relaxed);
     atomic_store_explicit(&e->virtual_ns, 0, memory_order_relaxed);
+    /* Signals of the process are for its other threads; a fault of this one stays its own. */
+    sigset_t all, before;
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof FAULTS / sizeof *FAULTS; i++) sigdelset(&all, FAULTS[i]);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     const int error = pthread_create(&e->thread, NULL, run, e);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error) return error;
     e->running = 1;
     /* Until the thread has said how it is scheduled: a few microseconds after it first runs. */

@@ -29,6 +29,10 @@ typedef struct mm_kernels {
 
 const mm_kernels *mm_kernels_for(mm_isa isa);
 
+static inline int mm_mask_has(const uint64_t *mask, size_t source) {
+    return (int)(mask[source / 64] >> (source % 64) & 1);
+}
+
 /* Mix with who-hears-whom: masks is NULL (everyone hears all others) or one pointer a listener,
  * NULL for that default, else ceil(legs / 64) words in which bit j says that row j is heard.
  * An exception costs its listener's sum only. *wide* is scratch for 2 * samples int32. */

@@ -286,8 +286,7 @@ static PyObject *leg_counters(PyObject *object, PyObject *unused) {
         [MM_LEG_SILENCE] = "silence",     [MM_LEG_CONCEALED] = "concealed",
         [MM_LEG_SKIPPED] = "skipped",     [MM_LEG_LATE] = "late",
         [MM_LEG_TRIMMED] = "trimmed",     [MM_LEG_UNDERRUNS] = "underruns",
-        [MM_LEG_TARGET] = "target_frames", [MM_LEG_FIRST_TICK] = "first_tick",
-        [MM_LEG_FIRST_VOICE_TICK] = "first_voice_tick"};
+        [MM_LEG_TARGET] = "target_frames"};
     const mm_playout *playout = &((leg_object *)object)->leg->playout;
     PyObject *counters = PyDict_New();
     for (int i = 0; counters && i < MM_LEG_COUNTERS; i++) {

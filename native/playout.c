@@ -97,14 +97,12 @@ static void watch_spare(mm_playout *p, uint64_t depth) {
     open_window(p);
 }
 
-void mm_playout_pull(mm_playout *p, uint64_t tick, mm_meta *meta, int16_t *restrict pcm) {
+void mm_playout_pull(mm_playout *p, mm_meta *meta, int16_t *restrict pcm) {
     memset(meta, 0, sizeof *meta);
-    if (atomic_load_explicit(&p->counters[MM_LEG_TICKS], memory_order_relaxed) == 0)
-        atomic_store_explicit(&p->counters[MM_LEG_FIRST_TICK], tick, memory_order_relaxed);
     count(p, MM_LEG_TICKS, 1);
     uint64_t depth = mm_ring_depth(p->ring);
     if (depth > mm_ring_slots(p->ring)) {
-        /* Lapped: to the target, not to where the writer might lap us next (design.md 4.3). */
+        /* Lapped: to the target, not to where the writer might lap us next. */
         mm_ring_skip_to(p->ring, p->target_frames);
         depth = p->target_frames;
     }
@@ -143,9 +141,6 @@ void mm_playout_pull(mm_playout *p, uint64_t tick, mm_meta *meta, int16_t *restr
                                      : meta->flags & MM_FRAME_SILENCE   ? MM_LEG_SILENCE
                                                                         : MM_LEG_VOICE;
     count(p, kind, 1);
-    if (kind == MM_LEG_VOICE &&
-        atomic_load_explicit(&p->counters[MM_LEG_VOICE], memory_order_relaxed) == 1)
-        atomic_store_explicit(&p->counters[MM_LEG_FIRST_VOICE_TICK], tick, memory_order_relaxed);
 }
 
 void mm_playout_skip(mm_playout *p, uint64_t ticks) {

@@ -28,8 +28,6 @@ enum mm_leg_counter {
     MM_LEG_TRIMMED,   /* frames dropped in a quiet moment to give back delay */
     MM_LEG_UNDERRUNS, /* runs of concealed ticks */
     MM_LEG_TARGET,    /* frames; the present target */
-    MM_LEG_FIRST_TICK,       /* the timeline's ticks: left-out ones count */
-    MM_LEG_FIRST_VOICE_TICK,
     MM_LEG_COUNTERS
 };
 
@@ -49,8 +47,8 @@ typedef struct mm_playout {
 
 void mm_playout_init(mm_playout *p, mm_ring *ring, int paced, uint32_t target_frames,
                      uint32_t max_frames);
-/* Write the frame of *tick* to pcm and what is known of it to meta. Tick thread. */
-void mm_playout_pull(mm_playout *p, uint64_t tick, mm_meta *meta, int16_t *restrict pcm);
+/* Write this tick's frame to pcm and what is known of it to meta. Tick thread. */
+void mm_playout_pull(mm_playout *p, mm_meta *meta, int16_t *restrict pcm);
 /* The engine left out *ticks*: what was due then is late. Tick thread. */
 void mm_playout_skip(mm_playout *p, uint64_t ticks);
 

@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from .report import Memory
@@ -51,12 +50,7 @@ class Process:
         self._pump = asyncio.create_task(self._read_output())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Ask it to end, and make it when it does not."""
         process, pump = self._process, self._pump
         assert process is not None

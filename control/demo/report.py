@@ -110,9 +110,10 @@ def print_report(report: DemoReport, console: Console) -> None:
     console.print(
         f"call {report.call_id or 'none'}: {sent} notifications sent, {received} received"
     )
-    console.print(states_table(report))
-    console.print(hops_table(report.hops()))
-    console.print(ticks_table(report))
+    tables = (states_table(report), hops_table(report.hops()), ticks_table(report))
+    for table in tables:
+        if table.row_count:
+            console.print(table)
     echo = report.echo
     if echo.windows:
         console.print(

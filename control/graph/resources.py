@@ -265,13 +265,17 @@ def _is_app_hosted(media_config: Json) -> bool:
 
 def _callback_uri(body: Json) -> str:
     uri = _text(body, "callbackUri")
+    came = "no URI"
     try:
         parts = urlsplit(uri)
         usable = parts.scheme.casefold() == "https" and bool(parts.hostname) and parts.port != 0
+        if parts.scheme:
+            # Not the rest: a callback's path or query may hold a secret.
+            came = f"{parts.scheme[:16]}://{(parts.hostname or '')[:64]}"
     except ValueError:
         usable = False
     if not usable or len(uri) > MAX_URI_CHARS or not uri.isprintable() or " " in uri:
-        raise errors.invalid_argument("callbackUri: expected an absolute https URI.")
+        raise errors.invalid_argument(f"callbackUri: expected an absolute https URI, got {came!a}.")
     return uri
 
 

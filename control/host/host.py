@@ -7,7 +7,6 @@ import logging
 import os
 import secrets
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Final, Self
 
 from mixminus.media.platform import MediaPlatform
@@ -115,12 +114,7 @@ class BotHost:
         log.info("bot host %r at %s", self.bot.name, self.url)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Hang up all calls, stop serving, stop the engine."""
         await self._stack.aclose()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
@@ -175,8 +176,9 @@ def _add_media(app: FastAPI, host: BotHost) -> None:
                 return
             session.attach(link)
             log.info("session %s: the media link stands", session_id)
-            reason = await link.closed
-            log.info("session %s: the media link ended: %s", session_id, reason)
+            # Not the future itself: a cancelled route would cancel it for everyone.
+            await asyncio.wait([link.closed])
+            log.info("session %s: the media link ended: %s", session_id, link.closed.result())
         finally:
             await link.close()
 

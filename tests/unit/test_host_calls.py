@@ -192,7 +192,7 @@ async def test_updates_are_handled_one_at_a_time_and_in_order(world: World) -> N
     @world.bot.on_update
     async def slow(call: HostedCall) -> None:
         log.append(f"begin {call.state.value}")
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
         log.append(f"end {call.state.value}")
 
     call = await world.calls.create(user=JOHN)
