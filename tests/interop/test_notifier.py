@@ -225,6 +225,8 @@ async def test_calls_that_a_restart_ended_are_said_to_be_over(tmp_path: Path) ->
         # As a crash leaves it: the call is still living in the store.
         store = await SqliteStore.open(tmp_path / "service.db")
         await store.save_call(row, [])
+        while (left := await store.next_notification(call_id)) is not None:
+            await store.finish_notification(left.sequence, delivered=True)
         await store.close()
         async with running_service(tmp_path):
             await eventually(lambda: receiver.states(call_id)[-1:] == ["terminated"])
