@@ -36,7 +36,7 @@ unit: $(VENV)/.built
 check: $(VENV)/.built
 	$(BIN)/python -m pytest -m slow || $(AGAIN) -m slow
 	$(BIN)/python -m benchmarks mix
-	$(BIN)/python -m benchmarks tick
+	$(BIN)/python -m benchmarks tick --load nothing --load "4 busy Python threads"
 	$(BIN)/python -m benchmarks pipeline
 
 bench: $(VENV)/.built
