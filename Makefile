@@ -7,9 +7,6 @@ BIN    := $(VENV)/bin
 INPUT    ?=
 DURATION ?= 10
 OUT      ?= demo-out
-# A test over real sockets and processes can starve on a crowded machine: what failed gets one more
-# run, in full view. What fails twice fails.
-AGAIN  := $(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 NATIVE := $(wildcard native/*.c native/*.h)
 
 .PHONY: demo test check lint types format unit native bench floors clean preflight
@@ -31,10 +28,10 @@ types: $(VENV)/.built
 	$(BIN)/mypy media control tests benchmarks examples
 
 unit: $(VENV)/.built
-	$(BIN)/python -m pytest -m "not slow" || $(AGAIN) -m "not slow"
+	$(BIN)/python -m pytest -m "not slow"
 
 check: $(VENV)/.built
-	$(BIN)/python -m pytest -m slow || $(AGAIN) -m slow
+	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m benchmarks mix
 	$(BIN)/python -m benchmarks tick --load nothing --load "4 busy Python threads"
 	$(BIN)/python -m benchmarks pipeline
