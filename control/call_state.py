@@ -1,7 +1,7 @@
-"""The life of a call: pure state, events in, effects out. No clock, no I/O.
+"""The life of a call in the service: pure state, events in, effects out. No clock, no I/O.
 
-The call service drives :meth:`Call.apply`; a bot host mirrors a call with :func:`merge_remote`.
-An event that has no meaning in the present state (a duplicate, one that came late) changes nothing.
+The call service drives :meth:`Call.apply`. An event that has no meaning in the present state (a
+duplicate, one that came late) changes nothing. How a bot host mirrors a call is in remote_state.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias
 
 from .graph.enums import CallState, ChangeType, MediaState
 
@@ -37,15 +37,44 @@ class ResultInfo:
     message: str = ""
 
 
-class Setup(Enum):
-    """What the setting up of an outgoing call waits for."""
+# Ends that only this machine's events bring. Source: Graph, call end codes; Azure's published ones.
+BOT_HUNG_UP = ResultInfo(200, 7000, "The call was ended by the bot.")
+KEEP_ALIVE_MISSED = ResultInfo(408, 8537, "No keepAlive came in time.")
+SERVICE_STOPPED = ResultInfo(500, 7106, "The call service stopped.")
+INTERNAL_FAILURE = ResultInfo(500, 9999, "InternalServiceError")
+REJECTED = ResultInfo(603, 0, "The bot declined the call.")
+REJECTED_BUSY = ResultInfo(486, 560486, "The bot is busy.")
+REJECTED_FORBIDDEN = ResultInfo(403, 0, "The bot may not take the call.")
+TRANSFERRED = ResultInfo(0, 7015, "GracefulTransferCompleted")
+REDIRECTED = ResultInfo(200, 0, "The call was redirected.")
+BLIND_TRANSFER_FAILED = ResultInfo(500, 7000, "The transfer failed.")
+CONSULTATIVE_TRANSFER_FAILED = ResultInfo(500, 7700, "The consultative transfer failed.")
 
-    LINK = auto()
-    """The media link to the bot."""
-    ANSWER = auto()
-    """The callee, who is rung."""
-    CALLER = auto()
-    """The media of the device that answered."""
+# Ends that the other parties of a conversation bring.
+CALLEE_LEFT = ResultInfo(200, 4521, "The other participant left the call.")
+ALL_LEFT = ResultInfo(200, 5002, "All other participants left the call.")
+CONVERSATION_ENDED = ResultInfo(200, 5001, "The conversation has ended.")
+NO_HOST = ResultInfo(200, 5014, "The conversation has no host.")
+REMOVED = ResultInfo(200, 5300, "The participant was removed.")
+DENIED = ResultInfo(403, 5828, "The participant was not admitted from the lobby.")
+LOBBY_TIMED_OUT = ResultInfo(200, 5855, "The wait in the lobby has timed out.")
+CANCELLED_BY_CALLER = ResultInfo(487, 0, "The caller hung up before the call was answered.")
+NOT_ANSWERED = ResultInfo(487, 10004, "The callee did not answer in time.")
+UNREACHABLE = ResultInfo(408, 10057, "The callee could not be reached.")
+DECLINED = ResultInfo(603, 0, "The callee declined the call.")
+BOT_SILENT = ResultInfo(408, 8587, "The bot did not answer the incoming call in time.")
+PHONE_HUNG_UP = ResultInfo(200, 540000, "The phone hung up.")
+
+
+class Setup(Enum):
+    """What the setting up of a call waits for."""
+
+    BOT = auto()
+    """The bot, who was told of an incoming call."""
+    MEDIA = auto()
+    """The bot's media: its media link, or nothing when the service hosts them."""
+    PARTIES = auto()
+    """The others: targets that are rung, a meeting that is entered, the device that called."""
     DONE = auto()
 
 
@@ -53,91 +82,94 @@ class Setup(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class LinkConnected:
-    """The bot's media endpoint was reached."""
+class MediaReady:
+    """The bot's media endpoint was reached, or none is needed."""
 
 
 @dataclass(frozen=True, slots=True)
-class LinkFailed:
+class MediaFailed:
     """The bot's media endpoint could not be reached."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class LinkLost:
-    """The media link ended under the call."""
+class MediaLost:
+    """The bot's media ended under the call."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """A device of the callee took the call."""
-
-    user_id: str
-    device: int
+class Reached:
+    """A target answered, the meeting was entered, or the device that called is connected."""
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerFailed:
-    """The answering device's offer could not be used."""
+class NobodyReached:
+    """The last of those who were rung did not take the call."""
 
-    device: int
-
-
-@dataclass(frozen=True, slots=True)
-class CallerAccepted:
-    """The answering device's offer was answered: both sides know the other's addresses."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallerFailed:
-    """No media path to the answering device came about."""
-
-    reason: str
+    result: ResultInfo
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFlows:
-    """Audio comes from both legs."""
+    """Audio comes from the bot's side and from another one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Declined:
-    """The callee does not want the call."""
+class BotAnswered:
+    """The bot takes an incoming call."""
 
 
 @dataclass(frozen=True, slots=True)
-class RingTimedOut:
-    """Nobody answered in time; ``was_rung`` says whether any device was there to ring."""
-
-    was_rung: bool
+class BotRedirected:
+    """The bot sends an incoming call on; how that goes is told later."""
 
 
 @dataclass(frozen=True, slots=True)
-class CallerLeft:
-    """The callee hung up, or went away."""
+class Held:
+    """The other side put the call on hold."""
 
 
 @dataclass(frozen=True, slots=True)
-class BotHungUp:
-    """The application deleted the call."""
+class Resumed:
+    """The other side took the call back from hold."""
 
 
 @dataclass(frozen=True, slots=True)
-class KeepAliveMissed:
-    """The application sent no keepAlive for too long."""
+class TransferStarted:
+    """The bot asked for a transfer."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceStopped:
-    """The call service stops, or found the call after a restart, without its media."""
+class TransferAccepted:
+    """The target of a transfer answered: the bot is about to leave."""
 
 
 @dataclass(frozen=True, slots=True)
-class InternalFailure:
-    """The call service has a bug, and it hit this call."""
+class TransferLeft:
+    """A participant of a group call was transferred away; the bot's own call goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """The target of a transfer was not reached: the call goes on."""
+
+    result: ResultInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The call ends, with that result.
+
+    ``is_announced`` says whether a terminating notification comes first; a call that the bot
+    rejects, redirects or transfers is documented to end with one notification.
+    """
+
+    result: ResultInfo
+    is_announced: bool = True
+    reason: str = "CallTerminated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,21 +178,21 @@ class TornDown:
 
 
 Event: TypeAlias = (
-    LinkConnected
-    | LinkFailed
-    | LinkLost
-    | Answered
-    | AnswerFailed
-    | CallerAccepted
-    | CallerFailed
+    MediaReady
+    | MediaFailed
+    | MediaLost
+    | Reached
+    | NobodyReached
     | MediaFlows
-    | Declined
-    | RingTimedOut
-    | CallerLeft
-    | BotHungUp
-    | KeepAliveMissed
-    | ServiceStopped
-    | InternalFailure
+    | BotAnswered
+    | BotRedirected
+    | Held
+    | Resumed
+    | TransferStarted
+    | TransferAccepted
+    | TransferLeft
+    | TransferFailed
+    | Ended
     | TornDown
 )
 
@@ -177,76 +209,59 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectLink:
+class ConnectMedia:
     """Connect to the bot's media endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
-    """Ring all devices of the callee until an answer, a refusal or the time limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class StopRinging:
-    """Tell the devices that still ring, except the one that answered."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectCaller:
-    """Answer the device's offer."""
-
-    device: int
+class Reach:
+    """Ring the targets, enter the meeting, or answer the device that called."""
 
 
 @dataclass(frozen=True, slots=True)
 class WatchMedia:
-    """Say when audio comes from both legs."""
+    """Say when audio comes from the bot's side and another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class TearDown:
-    """End the call's media, and tell the device that was in it."""
+    """Call off what still rings, end the bot's media, leave the conversation."""
 
     result: ResultInfo
 
 
-Effect: TypeAlias = (
-    Notify | ConnectLink | Ring | StopRinging | ConnectCaller | WatchMedia | TearDown
-)
+Effect: TypeAlias = Notify | ConnectMedia | Reach | WatchMedia | TearDown
 Effects: TypeAlias = tuple[Effect, ...]
 
-CANCEL_REASONS: Mapping[type[Event], str] = {
-    RingTimedOut: "timeout",
-    BotHungUp: "hangup",
-    Declined: "declined",
-}
-"""What a ringing device is told when a call ends unanswered; other reasons are "failed"."""
+TALKING = frozenset({CallState.ESTABLISHED, CallState.HOLD, CallState.TRANSFERRING})
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """The state of one call.
 
-    ``audio`` is the furthest the media came: once active it stays so.
+    ``audio`` is the furthest the media came: once active it stays so. ``result`` is the end's, or
+    a failed transfer's while the call goes on.
     """
 
     id: str
     state: CallState = CallState.ESTABLISHING
+    setup: Setup = Setup.MEDIA
     audio: MediaState | None = None
     result: ResultInfo | None = None
-    result_rank: int = -1
-    """The rank of the state that ``result`` belongs to."""
-    setup: Setup = Setup.LINK
-    answered_by: str | None = None
-    device: int | None = None
+    termination_reason: str | None = None
 
     @classmethod
     def create(cls, call_id: str) -> tuple[Call, Effects]:
-        """Begin an outgoing call: its state and what is to be done first."""
+        """Begin an outgoing call or the joining of a meeting: what is to be done first."""
         call = cls(call_id)
-        return call, (call._notify(ChangeType.UPDATED), ConnectLink())
+        return call, (call._notify(), ConnectMedia())
+
+    @classmethod
+    def receive(cls, call_id: str) -> tuple[Call, Effects]:
+        """Begin an incoming call; its first notification is the caller's whole resource."""
+        call = cls(call_id, CallState.INCOMING, Setup.BOT)
+        return call, (call._notify(ChangeType.CREATED),)
 
     @property
     def is_over(self) -> bool:
@@ -254,9 +269,14 @@ class Call:
         return self.state is CallState.TERMINATED
 
     @property
-    def rank(self) -> int:
-        """How far the call is in its life."""
-        return RANKS[self.state]
+    def is_ending(self) -> bool:
+        """Whether the call is over or about to be."""
+        return self.state in (CallState.TERMINATING, CallState.TERMINATED)
+
+    @property
+    def is_established(self) -> bool:
+        """Whether actions that need an established call may be done."""
+        return self.setup is Setup.DONE and self.state in TALKING
 
     def apply(self, event: Event) -> tuple[Call, Effects]:
         """Return the call after *event*, and what is to be done.
@@ -271,100 +291,77 @@ class Call:
 
     def _apply_living(self, event: Event) -> tuple[Call, Effects]:
         match event:
-            case LinkConnected() if self.setup is Setup.LINK:
-                return replace(self, setup=Setup.ANSWER), (Ring(),)
-            case Answered(user_id, device) if self.setup is Setup.ANSWER:
-                answering = replace(self, setup=Setup.CALLER, answered_by=user_id, device=device)
-                return answering, (ConnectCaller(device),)
-            case AnswerFailed(device) if self.setup is Setup.CALLER and self.device == device:
-                return replace(self, setup=Setup.ANSWER, answered_by=None, device=None), (Ring(),)
-            case CallerAccepted() if self.setup is Setup.CALLER:
+            case BotAnswered() if self.setup is Setup.BOT and self.state is CallState.INCOMING:
+                call = replace(self, state=CallState.ESTABLISHING, setup=Setup.MEDIA)
+                return call, (call._notify(), ConnectMedia())
+            case BotRedirected() if self.setup is Setup.BOT and self.state is CallState.INCOMING:
+                return replace(self, state=CallState.REDIRECTING), ()
+            case MediaReady() if self.setup is Setup.MEDIA:
+                return replace(self, setup=Setup.PARTIES), (Reach(),)
+            case MediaFailed(reason) if self.setup is Setup.MEDIA:
+                return self._terminating(Ended(ResultInfo(500, 1005, reason)))
+            case MediaLost(reason):
+                lost = ResultInfo(410, 301005, f"The media link to the bot was lost: {reason}")
+                return self._terminating(Ended(lost))
+            case Reached() if self.setup is Setup.PARTIES:
                 call = replace(self, setup=Setup.DONE, state=CallState.ESTABLISHED)
-                return call, (
-                    call._notify(ChangeType.UPDATED),
-                    StopRinging("answeredElsewhere"),
-                    WatchMedia(),
-                )
+                return call, (call._notify(), WatchMedia())
+            case NobodyReached(result) if self.setup is Setup.PARTIES:
+                return self._terminating(Ended(result))
             case MediaFlows() if self.setup is Setup.DONE and self.audio is not MediaState.ACTIVE:
                 call = replace(self, audio=MediaState.ACTIVE)
-                return call, (call._notify(ChangeType.UPDATED),)
-            case LinkConnected() | Answered() | AnswerFailed() | CallerAccepted():
-                return self, ()
-            case MediaFlows() | TornDown():
-                return self, ()
+                return call, (call._notify(),)
+            case Ended():
+                return self._terminating(event)
             case _:
-                result = self._result_of(event)
-                return (self, ()) if result is None else self._terminating(event, result)
+                return self._apply_established(event)
 
-    def _result_of(
-        self,
-        event: LinkFailed
-        | LinkLost
-        | CallerFailed
-        | Declined
-        | RingTimedOut
-        | CallerLeft
-        | BotHungUp
-        | KeepAliveMissed
-        | ServiceStopped
-        | InternalFailure,
-    ) -> ResultInfo | None:
-        """Return the end that *event* brings, or None when it cannot end the call now.
-
-        Source: Graph, call end codes; those of the calling platform that Azure publishes.
-        """
+    def _apply_established(self, event: Event) -> tuple[Call, Effects]:
+        """Apply what comes and goes in a call that stands."""
         match event:
-            case LinkFailed(reason):
-                return ResultInfo(500, 1005, reason) if self.setup is Setup.LINK else None
-            case LinkLost(reason):
-                return ResultInfo(410, 301005, f"The media link to the bot was lost: {reason}")
-            case CallerFailed(reason):
-                if self.setup not in (Setup.CALLER, Setup.DONE):
-                    return None
-                return ResultInfo(500, 1004, f"No media path to the caller: {reason}")
-            case Declined():
-                ringing = self.setup is Setup.ANSWER
-                return ResultInfo(603, 0, "The callee declined the call.") if ringing else None
-            case RingTimedOut(was_rung):
-                if self.setup is not Setup.ANSWER:
-                    return None
-                if was_rung:
-                    return ResultInfo(487, 10004, "The callee did not answer in time.")
-                return ResultInfo(408, 10057, "The callee could not be reached.")
-            case CallerLeft():
-                if self.setup not in (Setup.CALLER, Setup.DONE):
-                    return None
-                return ResultInfo(200, 4521, "The other participant left the call.")
-            case BotHungUp():
-                return ResultInfo(200, 7000, "The call was ended by the bot.")
-            case KeepAliveMissed():
-                return ResultInfo(408, 8537, "No keepAlive came in time.")
-            case ServiceStopped():
-                return ResultInfo(500, 7106, "The call service stopped.")
-            case InternalFailure():
-                return ResultInfo(500, 9999, "InternalServiceError")
+            case Held() if self.state is CallState.ESTABLISHED:
+                return self._moved(CallState.HOLD)
+            case Resumed() if self.state is CallState.HOLD:
+                return self._moved(CallState.ESTABLISHED)
+            case TransferStarted() if self.state in (CallState.ESTABLISHED, CallState.HOLD):
+                return self._moved(CallState.TRANSFERRING)
+            case TransferAccepted() if self.state is CallState.TRANSFERRING:
+                return self._moved(CallState.TRANSFER_ACCEPTED)
+            case TransferLeft() if self.state is CallState.TRANSFERRING:
+                return self._moved(CallState.ESTABLISHED)
+            case TransferFailed(result) if self.state is CallState.TRANSFERRING:
+                call = replace(self, state=CallState.ESTABLISHED, result=result)
+                return call, (call._notify(),)
             case _:
-                assert_never(event)
+                return self, ()
 
-    def _terminating(self, event: Event, result: ResultInfo) -> tuple[Call, Effects]:
-        state = CallState.TERMINATING
-        call = replace(self, state=state, result=result, result_rank=RANKS[state])
-        reason = CANCEL_REASONS.get(type(event), "failed")
-        return call, (call._notify(ChangeType.UPDATED), StopRinging(reason), TearDown(result))
+    def _moved(self, state: CallState) -> tuple[Call, Effects]:
+        call = replace(self, state=state, result=None)
+        return call, (call._notify(),)
+
+    def _terminating(self, end: Ended) -> tuple[Call, Effects]:
+        call = replace(
+            self,
+            state=CallState.TERMINATING,
+            result=end.result,
+            termination_reason=end.reason,
+        )
+        announced = (call._notify(),) if end.is_announced else ()
+        return call, (*announced, TearDown(end.result))
 
     def _terminated(self) -> tuple[Call, Effects]:
-        state = CallState.TERMINATED
-        call = replace(self, state=state, result_rank=RANKS[state])
+        call = replace(self, state=CallState.TERMINATED)
         return call, (call._notify(ChangeType.DELETED),)
 
-    def _notify(self, change_type: ChangeType) -> Notify:
+    def _notify(self, change_type: ChangeType = ChangeType.UPDATED) -> Notify:
         """Say what of this call has changed, as the documentation's examples do."""
         data: dict[str, Any] = {"@odata.type": "#microsoft.graph.call", "state": self.state.value}
         if self.audio is MediaState.ACTIVE and self.state is CallState.ESTABLISHED:
             data["mediaState"] = media_state(self.audio)
-        if self.state is CallState.TERMINATED and self.result is not None:
+        if self.result is not None and self.state is not CallState.TERMINATING:
             data["resultInfo"] = result_info(self.result)
-            data["terminationReason"] = "CallTerminated"
+        if self.state is CallState.TERMINATED:
+            data["terminationReason"] = self.termination_reason
         data["id"] = self.id
         return Notify(change_type, data)
 
@@ -382,42 +379,3 @@ def result_info(result: ResultInfo) -> dict[str, Any]:
         "subcode": result.subcode,
         "message": result.message,
     }
-
-
-def merge_remote(call: Call, resource_data: Mapping[str, Any]) -> Call:
-    """Return *call* after a notification or a GET said *resource_data* about it.
-
-    Monotone: the state never goes back a rank, active audio stays active, and of two results the
-    one that belongs to the later state holds. So any order, repetition or loss of notifications
-    gives a legal state, and those without loss the same one. Within one rank (established, hold,
-    transferring) the last word holds, as these come and go. Unknown states and malformed members
-    are passed over.
-    """
-    state = CallState.parse(resource_data.get("state"))
-    if state is not None and RANKS[state] >= call.rank:
-        call = replace(call, state=state)
-    media = resource_data.get("mediaState")
-    if isinstance(media, Mapping) and call.audio is not MediaState.ACTIVE:
-        name = media.get("audio")
-        if name in (MediaState.ACTIVE.value, MediaState.INACTIVE.value):
-            call = replace(call, audio=MediaState(name))
-    result = _parse_result(resource_data.get("resultInfo"))
-    if result is not None:
-        rank = -1 if state is None else RANKS[state]
-        held = (-2, ResultInfo(0, 0)) if call.result is None else (call.result_rank, call.result)
-        if (rank, result) > held:
-            call = replace(call, result=result, result_rank=rank)
-    return call
-
-
-def _parse_result(value: object) -> ResultInfo | None:
-    """Read a resultInfo; numbers may come as texts, and subcode as ``subCode``."""
-    if not isinstance(value, Mapping):
-        return None
-    try:
-        code = int(value["code"])
-        subcode = int(value.get("subcode", value.get("subCode", 0)))
-    except (KeyError, TypeError, ValueError):
-        return None
-    message = value.get("message")
-    return ResultInfo(code, subcode, message if isinstance(message, str) else "")

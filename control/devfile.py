@@ -31,6 +31,20 @@ class DevUser(BaseModel):
     token: str = Field(repr=False)
 
 
+class DevMeeting(BaseModel):
+    """A meeting of the service, with all that it can be joined by."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    subject: str
+    organizer_id: str
+    join_url: str
+    thread_id: str
+    message_id: str
+    join_meeting_id: str
+    passcode: str | None = Field(default=None, repr=False)
+
+
 class DevFile(BaseModel):
     """The addresses and credentials of a call service. Members that are not known are ignored."""
 
@@ -46,6 +60,9 @@ class DevFile(BaseModel):
     rtc_url: str
     ca_file: Path
     users: tuple[DevUser, ...]
+    meetings: tuple[DevMeeting, ...] = ()
+    application_instance_id: str | None = None
+    """The resource account that the application calls telephones from."""
 
     @classmethod
     def load(cls, state_dir: Path) -> Self:

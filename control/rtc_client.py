@@ -11,6 +11,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 BAD_TOKEN: Final = 4401
+FIRST_REFUSAL: Final = 4400
+"""Close codes from here on say that this device did something wrong; it would again."""
 MAX_MESSAGE_BYTES: Final = 128 * 1024
 OPEN_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 2.0
@@ -22,6 +24,10 @@ class SignallingError(ConnectionError):
 
 class SignInError(SignallingError):
     """The service does not take this user's token."""
+
+
+class SignallingLostError(SignallingError):
+    """The connection is gone, not by a fault of ours: connecting again may help."""
 
 
 class RtcSignalling:
@@ -84,7 +90,8 @@ class RtcSignalling:
     async def send(self, kind: str, **fields: Any) -> None:
         """Send one message.
 
-        Raises: SignallingError when the connection is gone.
+        Raises: SignallingLostError when the connection is gone; SignallingError when the service
+                ended it for what was said.
         """
         try:
             await self._connection.send(json.dumps({"type": kind, **fields}))
@@ -94,8 +101,9 @@ class RtcSignalling:
     async def receive(self) -> dict[str, Any]:
         """Wait for the next message; it has a ``type``.
 
-        Raises: SignallingError when the connection is gone or the message is none; SignInError when
-                the service says that the token is no user's.
+        Raises: SignallingLostError when the connection is gone; SignallingError when the service
+                ended it for what was said, or the message is none; SignInError when the service
+                says that the token is no user's.
         """
         try:
             text = await self._connection.recv()
@@ -122,7 +130,9 @@ def _said(message: dict[str, Any]) -> str:
 
 def _lost(exc: ConnectionClosed) -> SignallingError:
     if exc.rcvd is None:
-        return SignallingError("the signalling connection was lost")
+        return SignallingLostError("the signalling connection was lost")
     if exc.rcvd.code == BAD_TOKEN:
         return SignInError("the call service does not let this user in")
-    return SignallingError(f"the call service closed the signalling with code {exc.rcvd.code}")
+    said = f"the call service closed the signalling with code {exc.rcvd.code}"
+    refused = exc.rcvd.code >= FIRST_REFUSAL
+    return SignallingError(f"{said} {exc.rcvd.reason}") if refused else SignallingLostError(said)

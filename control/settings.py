@@ -43,6 +43,12 @@ class HostSettings(BaseSettings):
     notification_issuers: tuple[str, ...] = MICROSOFT_NOTIFICATION_ISSUERS
     ca_file: Path | None = None
     users: dict[str, str] = {}
+    meetings: dict[str, str] = {}
+    """Join URLs by the names that a bot may join them under."""
+    application_instance_id: str | None = None
+    """The resource account that telephones are called from."""
+    register_webhook: bool = False
+    """Whether to tell the service where incoming calls are told: a mixminus service wants that."""
 
     state_dir: Path = Path(".mixminus")
     bind: str = "127.0.0.1"
@@ -79,5 +85,8 @@ class HostSettings(BaseSettings):
             "notification_issuers": (dev.notification_issuer,),
             "ca_file": dev.ca_file,
             "users": {user.display_name: user.id for user in dev.users},
+            "meetings": {meeting.subject: meeting.join_url for meeting in dev.meetings},
+            "application_instance_id": dev.application_instance_id,
+            "register_webhook": True,
         }
         return cls(**{**values, **over})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from . import _native
@@ -123,8 +123,19 @@ class Bridge:
 
         Raises: ValueError when a leg is not in this bridge.
         """
-        heard = None if sources is None else [leg._leg for leg in sources]
-        self._open().set_sources(listener._leg, heard)
+        self.set_routes({listener: sources})
+
+    def set_routes(self, routes: Mapping[Leg, Sequence[Leg] | None]) -> None:
+        """Say whom each of several listeners hears, all from the same tick on.
+
+        Raises: ValueError when a leg is not in this bridge; then nothing changed.
+        """
+        self._open().set_routes(
+            [
+                (listener._leg, None if sources is None else [leg._leg for leg in sources])
+                for listener, sources in routes.items()
+            ]
+        )
 
     def close(self) -> None:
         """Take out all legs and stop mixing. Again is no error."""

@@ -96,6 +96,12 @@ static int check_member(const bridge_object *self, PyObject *leg) {
     return found == 1 ? 0 : -1;
 }
 
+static int has_row(const bridge_object *self, const module_state *state, PyObject *leg) {
+    if (Py_TYPE(leg) != state->leg_type) return 0;
+    const size_t row = ((leg_object *)leg)->row, count = (size_t)PyList_Size(self->legs);
+    return row < count && PyList_GetItem(self->legs, (Py_ssize_t)row) == leg;
+}
+
 /* ---- Bridge --------------------------------------------------------------------------------- */
 
 PyObject *mm_bridge_object_new(PyTypeObject *type, engine_object *engine) {
@@ -195,26 +201,68 @@ static PyObject *bridge_remove_leg(PyObject *object, PyObject *arg) {
     return Py_NewRef(Py_None);
 }
 
-static PyObject *bridge_set_sources(PyObject *object, PyObject *args) {
-    bridge_object *self = (bridge_object *)object;
-    PyObject *listener, *sources;
-    if (!PyArg_ParseTuple(args, "OO:set_sources", &listener, &sources)) return NULL;
-    if (check_open(self) < 0) return NULL;
-    /* First what may run a caller's code, then the checks. */
-    PyObject *heard = sources == Py_None ? NULL : PySequence_Tuple(sources);
-    if (!heard && sources != Py_None) return NULL;
-    int failed = check_member(self, listener) < 0;
-    for (Py_ssize_t i = 0; heard && !failed && i < PyTuple_Size(heard); i++)
-        failed = check_member(self, PyTuple_GetItem(heard, i)) < 0;
-    if (!failed) {
-        leg_object *leg = (leg_object *)listener;
-        PyObject *before = leg->sources;
-        leg->sources = heard;
-        failed = submit_plan(self, self->legs) < 0;
-        if (failed) leg->sources = before;
-        else heard = before;
+/* Read (listener, sources or None) pairs: owned tuples of sources, NULL for None. This may run a
+ * caller's code, so it comes before the checks. */
+static int read_routes(PyObject *routes, PyObject **heard) {
+    for (Py_ssize_t i = 0; i < PyTuple_Size(routes); i++) {
+        PyObject *route = PyTuple_GetItem(routes, i), *listener, *sources;
+        if (!PyTuple_Check(route)) {
+            PyErr_SetString(PyExc_TypeError, "expected pairs of a leg and its sources");
+            return -1;
+        }
+        if (!PyArg_ParseTuple(route, "OO:set_routes", &listener, &sources)) return -1;
+        if (sources == Py_None) continue;
+        heard[i] = PySequence_Tuple(sources);
+        if (!heard[i]) return -1;
     }
-    Py_XDECREF(heard);
+    return 0;
+}
+
+/* Whether all legs of *routes* are in this bridge; by their rows, as there may be very many. */
+static int check_routes(bridge_object *self, PyObject *routes, PyObject *const *heard) {
+    const Py_ssize_t count = PyList_Size(self->legs);
+    const module_state *state = mm_type_state(Py_TYPE((PyObject *)self));
+    if (!state) return -1;
+    for (Py_ssize_t i = 0; i < count; i++) leg_at(self->legs, i)->row = (size_t)i;
+    int found = 1;
+    for (Py_ssize_t i = 0; found && i < PyTuple_Size(routes); i++) {
+        found = has_row(self, state, PyTuple_GetItem(PyTuple_GetItem(routes, i), 0));
+        for (Py_ssize_t k = 0; found && heard[i] && k < PyTuple_Size(heard[i]); k++)
+            found = has_row(self, state, PyTuple_GetItem(heard[i], k));
+    }
+    if (!found) PyErr_SetString(PyExc_ValueError, "the leg is not in this bridge");
+    return found ? 0 : -1;
+}
+
+/* Change places with what each listener heard before: twice is as it was. */
+static void swap_sources(PyObject *routes, PyObject **heard, int back) {
+    const Py_ssize_t count = PyTuple_Size(routes);
+    for (Py_ssize_t n = 0; n < count; n++) {
+        const Py_ssize_t i = back ? count - 1 - n : n; /* a listener may be there twice */
+        leg_object *leg = (leg_object *)PyTuple_GetItem(PyTuple_GetItem(routes, i), 0);
+        PyObject *before = leg->sources;
+        leg->sources = heard[i];
+        heard[i] = before;
+    }
+}
+
+static PyObject *bridge_set_routes(PyObject *object, PyObject *arg) {
+    bridge_object *self = (bridge_object *)object;
+    if (check_open(self) < 0) return NULL;
+    PyObject *routes = PySequence_Tuple(arg);
+    if (!routes) return NULL;
+    const Py_ssize_t count = PyTuple_Size(routes);
+    PyObject **heard = calloc((size_t)count + 1, sizeof *heard);
+    if (!heard) PyErr_NoMemory();
+    int failed = !heard || read_routes(routes, heard) < 0 || check_routes(self, routes, heard) < 0;
+    if (!failed) {
+        swap_sources(routes, heard, 0);
+        failed = submit_plan(self, self->legs) < 0;
+        if (failed) swap_sources(routes, heard, 1);
+    }
+    for (Py_ssize_t i = 0; heard && i < count; i++) Py_XDECREF(heard[i]);
+    free(heard);
+    Py_DECREF(routes);
     return failed ? NULL : Py_NewRef(Py_None);
 }
 
@@ -227,8 +275,8 @@ static PyMethodDef bridge_methods[] = {
     {"add_leg", (PyCFunction)(void (*)(void))bridge_add_leg, METH_VARARGS | METH_KEYWORDS,
      "Add a leg; it is mixed from the next tick on."},
     {"remove_leg", bridge_remove_leg, METH_O, "Take a leg out, from the next tick on."},
-    {"set_sources", bridge_set_sources, METH_VARARGS,
-     "Say whom a leg hears; None is everyone but itself."},
+    {"set_routes", bridge_set_routes, METH_O,
+     "Say whom each of several legs hears, all from the same tick on."},
     {"close", bridge_close, METH_NOARGS, "Take out all legs and the bridge itself."},
     {NULL, NULL, 0, NULL}};
 

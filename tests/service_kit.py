@@ -15,7 +15,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 
 from mixminus.control.devfile import DevFile
-from mixminus.control.service.conference import MediaEdges
+from mixminus.control.service.edges import MediaEdges
 from mixminus.control.service.service import CallService
 from mixminus.control.service.settings import ServiceSettings
 from mixminus.control.serving import AsgiApp, HttpsServer, Message, Receive, Scope, Send
@@ -53,6 +53,9 @@ class FakeTransport:
         if self.closed.done():
             raise ConnectionError(self.closed.result())
         self.leg.source.write(SILENT)
+
+    def move(self, leg: Leg) -> None:
+        self.leg = leg
 
     def counters(self) -> dict[str, int]:
         return {"frames_in": 1}

@@ -25,7 +25,14 @@ PURE = [
     "media/pcm.py",
     "media/descriptor.py",
     "media/transports/link_frames.py",
+    "media/dtmf.py",
     "control/call_state.py",
+    "control/jws.py",
+    *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "control").glob("remote_*.py")),
+    "control/service/routing.py",
+    "control/service/roster.py",
+    "control/service/records/build.py",
+    "control/service/records/history.py",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "control/graph").glob("*.py")),
 ]
 NOT_PURE = EDGE_LIBRARIES | {"asyncio", "time", "socket", "threading"}

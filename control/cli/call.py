@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from .errors import AUTH, FAILED, NOT_FOUND, CliError
+from .errors import AUTH, FAILED, NOT_FOUND, USAGE, CliError
 
 StateOption = Annotated[
     Path, typer.Option("--state", help="The state directory of the running `mixminus serve`.")
@@ -17,7 +18,16 @@ StateOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the host's whole answer.")]
 
 STATE_DIR = Path(".mixminus")
-EXIT_CODES = {401: AUTH, 403: AUTH, 404: NOT_FOUND}
+
+
+class Media(StrEnum):
+    """Where a call's audio goes."""
+
+    APP = "app"
+    SERVICE = "service"
+
+
+EXIT_CODES = {400: USAGE, 401: AUTH, 403: AUTH, 404: NOT_FOUND}
 
 
 def register(app: typer.Typer) -> None:
@@ -32,13 +42,43 @@ def register(app: typer.Typer) -> None:
 
 
 def create(
-    user: Annotated[str, typer.Option(help="Whom to call: an id, or a name of dev.json.")],
+    user: Annotated[
+        list[str] | None,
+        typer.Option(help="Whom to call: an id, or a name of dev.json. Several: a group call."),
+    ] = None,
+    phone: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="A telephone to call, as +14255550123.")
+    ] = None,
+    meeting: Annotated[
+        str | None, typer.Option(help="A meeting to join: its link, or its joinMeetingId.")
+    ] = None,
+    passcode: Annotated[
+        str | None, typer.Option(help="The passcode of --meeting, when it is a joinMeetingId.")
+    ] = None,
+    guest: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --meeting: join as a guest.")
+    ] = None,
+    media: Annotated[
+        Media, typer.Option(help="Whose the audio is: the bot's (app), or the service's.")
+    ] = Media.APP,
     state_dir: StateOption = STATE_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """Call a user."""
-    call = _ask(state_dir, "POST", "", {"user": user})
-    _print(call, as_json)
+    """Call a user, several, or a telephone; or join a meeting."""
+    if (user is not None) + (phone is not None) + (meeting is not None) != 1:
+        raise CliError("expected one of --user, --phone and --meeting", USAGE)
+    if meeting is None and (passcode is not None or guest is not None):
+        raise CliError("expected --passcode and --guest only with --meeting", USAGE)
+    wish: dict[str, Any] = {"media": media.value}
+    if user is not None:
+        wish |= {"user": user[0]} if len(user) == 1 else {"users": user}
+    elif phone is not None:
+        wish["phone"] = phone
+    elif meeting is not None:
+        wish["joinUrl" if "://" in meeting else "joinMeetingId"] = meeting
+    wish |= {"passcode": passcode} if passcode is not None else {}
+    wish |= {"guestName": guest} if guest is not None else {}
+    _print(_ask(state_dir, "POST", "", wish), as_json)
 
 
 def get(
@@ -108,12 +148,15 @@ def _print(call: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(call, indent=2))
         return
     user = call["user"]
-    print(f"{call['callId']}  {call['state']}  {user['displayName'] or user['id']}")
+    print(f"{call['callId']}  {call['state']}  {user['displayName'] or user['id'] or ''}".rstrip())
     for change in call["states"]:
         print(f"  {change['atMs'] / 1000.0:8.3f} s  {change['state']}")
     result = call["resultInfo"]
     if result is not None:
         print(f"  {result['code']}/{result['subcode']} {result['message']}")
+    for person in call["participants"]:
+        muted = ", muted" if person["isMuted"] else ""
+        print(f"  with {person['displayName'] or person['id']}{muted}")
     if call["error"] is not None:
         print(f"  the bot failed: {call['error']}")
     for hop, leg in call["legs"].items():

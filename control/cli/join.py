@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from .errors import AUTH, FAILED, INTERRUPTED, NOT_FOUND, OK, CliError
+from .errors import AUTH, FAILED, INTERRUPTED, NOT_FOUND, OK, USAGE, CliError
 
 if TYPE_CHECKING:
     from mixminus.media.pcm import Pcm
 
-    from ..softphone import SoftphoneOptions, SoftphoneReport
+    from ..devfile import DevFile
+    from ..softphone import Action, BotTarget, MeetingTarget, SoftphoneOptions, SoftphoneReport
+
+DEFAULT_BOT: Final = "default"
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +30,27 @@ def join(
     state: Annotated[
         Path, typer.Option(help="The call service's state directory, or its dev.json.")
     ] = Path(".mixminus"),
+    call_bot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="APP_ID",
+            help="Ring this application; `default` is the one of dev.json.",
+        ),
+    ] = None,
+    policy_recording: Annotated[
+        bool,
+        typer.Option("--policy-recording", help="With --call-bot: as a recorded line (5 s)."),
+    ] = False,
+    meeting: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MEETING",
+            help="Join it: by join URL, joinMeetingId, thread id, or its subject in dev.json.",
+        ),
+    ] = None,
+    passcode: Annotated[
+        str | None, typer.Option(help="The passcode of --meeting, when it is a joinMeetingId.")
+    ] = None,
     play: Annotated[
         Path | None,
         typer.Option(help="What is said: wav, flac, ogg/opus, mp3, m4a or webm. Looped."),
@@ -38,17 +63,50 @@ def join(
     duration: Annotated[
         float | None, typer.Option(min=0.1, help="Hang up after so many seconds of talk.")
     ] = None,
+    mute: Annotated[bool, typer.Option("--mute", help="Be muted from the start.")] = False,
+    tones: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEYS", help="Press these keys at the start: 0-9 * # A-D; a comma waits 1 s."
+        ),
+    ] = None,
+    in_band: Annotated[
+        bool, typer.Option("--in-band", help="Play --tones as sound instead of signalling them.")
+    ] = False,
+    hold_after: Annotated[
+        float | None, typer.Option(min=0.0, help="Put the call on hold after so many seconds.")
+    ] = None,
+    hold_for: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Take it up again so much later.", show_default="until the end"),
+    ] = None,
+    share: Annotated[
+        bool,
+        typer.Option(
+            "--share", help="Share content: begins after 1 s, next slide at 2 s, ends at 3 s."
+        ),
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(help="Where to write counters and lateness (JSON).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> int:
-    """Register as a user, answer the first call that rings, and talk until it ends.
+    """Register as a user, get into a call, and talk until it ends.
 
-    Ends by --duration, by the far end, or by Ctrl-C, which hangs up. Exits 1 when no audio flowed
-    or the call failed, 3 for an unknown user, 4 when the service does not let the user in.
+    Without --call-bot and --meeting it answers the first call that rings. In a meeting with a lobby
+    it waits there until it is admitted; the talk, and --duration, begin then.
+
+    Ends by --duration, by the far end, or by Ctrl-C, which hangs up. When the service is lost for a
+    while, the call is taken up again. What is shared has no picture: applications are told of it,
+    video itself stays inactive. Exits 1 when no audio flowed or the call failed, 2 for options that
+    do not go together, 3 for an unknown user or meeting name, 4 when the service does not let the
+    user in.
 
     Example: mixminus join --user John --play speech.wav --record heard.wav
+
+    Example: mixminus join --user John --call-bot default --tones 1,2#
+
+    Example: mixminus join --user Jane --meeting "Weekly sync" --share
     """
     import asyncio
     import logging
@@ -58,7 +116,17 @@ def join(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     for option, path in (("--record", record), ("--played", played), ("--report", report)):
         _check_file(option, path)
-    options = _options(user, state, play, record, played, duration)
+    actions = _actions(tones, hold_after, hold_for, in_band=in_band, share=share)
+    wanted = _Wanted(call_bot, meeting, passcode, policy_recording)
+    options = replace(
+        _options(user, state, wanted),
+        play=None if play is None else _load(play),
+        heard_file=record,
+        played_file=played,
+        duration_s=duration,
+        muted=mute,
+        actions=actions,
+    )
     try:
         result, stopped = asyncio.run(_run(options, as_json=as_json))
     except SignInError as exc:
@@ -77,19 +145,32 @@ def join(
     return INTERRUPTED if stopped else FAILED
 
 
-def _options(
-    user: str,
-    state: Path,
-    play: Path | None,
-    record: Path | None,
-    played: Path | None,
-    duration_s: float | None,
-) -> SoftphoneOptions:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Whom to call, as it was typed."""
+
+    call_bot: str | None
+    meeting: str | None
+    passcode: str | None
+    policy_recording: bool
+
+    def check(self) -> None:
+        """Refuse what does not go together."""
+        if self.call_bot is not None and self.meeting is not None:
+            raise CliError("expected one of --call-bot and --meeting, got both", USAGE)
+        if self.policy_recording and self.call_bot is None:
+            raise CliError("--policy-recording: expected --call-bot with it", USAGE)
+        if self.passcode is not None and self.meeting is None:
+            raise CliError("--passcode: expected --meeting with it", USAGE)
+
+
+def _options(user: str, state: Path, wanted: _Wanted) -> SoftphoneOptions:
     """Check all that can be checked before anybody is called."""
     from ..devfile import DevFile, DevFileError, UnknownUserError
     from ..softphone import SoftphoneOptions
     from ..tls import client_context
 
+    wanted.check()
     try:
         dev = DevFile.load(state)
         token = dev.find_user(user).token
@@ -99,14 +180,78 @@ def _options(
     except OSError as exc:
         raise CliError(f"cannot read the service's CA certificate: {exc}", NOT_FOUND) from None
     return SoftphoneOptions(
-        rtc_url=dev.rtc_url,
-        token=token,
-        ssl_context=context,
-        play=None if play is None else _load(play),
-        heard_file=record,
-        played_file=played,
-        duration_s=duration_s,
+        rtc_url=dev.rtc_url, token=token, ssl_context=context, target=_target(dev, wanted)
     )
+
+
+def _target(dev: DevFile, wanted: _Wanted) -> BotTarget | MeetingTarget | None:
+    from ..softphone import BotTarget
+
+    if wanted.call_bot is not None:
+        app_id = dev.app_id if wanted.call_bot == DEFAULT_BOT else wanted.call_bot.strip()
+        if not app_id:
+            raise CliError("--call-bot: expected an application's id, or `default`", USAGE)
+        return BotTarget(app_id, policy_recording=wanted.policy_recording)
+    if wanted.meeting is not None:
+        return _meeting_target(dev, wanted.meeting.strip(), wanted.passcode)
+    return None
+
+
+def _meeting_target(dev: DevFile, meeting: str, passcode: str | None) -> MeetingTarget:
+    """Tell a join URL, a thread id, a joinMeetingId and a meeting's subject apart."""
+    from ..graph.joinurl import JoinUrlError, parse_join_meeting_id, parse_join_url
+    from ..softphone import MeetingTarget
+
+    for known in dev.meetings:
+        if known.subject.casefold() == meeting.casefold():
+            code = known.passcode if passcode is None else passcode
+            return MeetingTarget(join_meeting_id=known.join_meeting_id, passcode=code)
+    if meeting.startswith("19:"):
+        return MeetingTarget(thread_id=meeting)
+    try:
+        if "/" in meeting:
+            parse_join_url(meeting)
+            return MeetingTarget(join_url=meeting, passcode=passcode)
+        return MeetingTarget(join_meeting_id=parse_join_meeting_id(meeting), passcode=passcode)
+    except JoinUrlError as exc:
+        if "/" in meeting or not any(character.isalpha() for character in meeting):
+            raise CliError(f"--meeting: {exc}", USAGE) from None
+        names = ", ".join(f"{known.subject!r}" for known in dev.meetings) or "none"
+        raise CliError(
+            "--meeting: expected a join URL, a joinMeetingId, a thread id (19:...) or the subject "
+            f"of a meeting of dev.json ({names}), got {meeting!r}",
+            NOT_FOUND,
+        ) from None
+
+
+def _actions(
+    tones: str | None,
+    hold_after_s: float | None,
+    hold_for_s: float | None,
+    *,
+    in_band: bool,
+    share: bool,
+) -> tuple[Action, ...]:
+    """Return what is done during the talk, and when."""
+    from ..softphone import KEYS, PAUSE, Action
+
+    actions: list[Action] = []
+    if tones is not None:
+        wrong = set(tones.upper()) - set(KEYS) - {PAUSE}
+        if wrong or not tones:
+            raise CliError(f"--tones: expected keys of {KEYS} and {PAUSE}, got {tones!r}", USAGE)
+        actions.append(Action(0.0, "pressInBand" if in_band else "press", tones))
+    elif in_band:
+        raise CliError("--in-band: expected --tones with it", USAGE)
+    if hold_after_s is not None:
+        actions.append(Action(hold_after_s, "hold"))
+        if hold_for_s is not None:
+            actions.append(Action(hold_after_s + hold_for_s, "resume"))
+    elif hold_for_s is not None:
+        raise CliError("--hold-for: expected --hold-after with it", USAGE)
+    if share:
+        actions += [Action(1.0, "start"), Action(2.0, "update"), Action(3.0, "stop")]
+    return tuple(actions)
 
 
 def _check_file(option: str, path: Path | None) -> None:
@@ -156,23 +301,52 @@ def _print_json(event: str, fields: dict[str, Any]) -> None:
 
 
 def _print_text(event: str, fields: dict[str, Any]) -> None:
+    print(_line(event, fields), flush=True)
+
+
+def _line(event: str, fields: dict[str, Any]) -> str:
+    """Say an event in one line for a person."""
     match event:
         case "registered":
-            line = (
-                f"registered as {fields['user'].get('displayName', 'a user')}, waiting for a call"
-            )
+            return f"registered as {fields['user'].get('displayName', 'a user')}"
+        case "waiting":
+            return "waiting for a call"
         case "ringing":
-            who = (fields.get("from") or {}).get("displayName") or "an application"
-            line = f"{who} calls"
+            return f"{(fields.get('from') or {}).get('displayName') or 'an application'} calls"
+        case "calling":
+            return "ringing the bot"
+        case "joined" if fields["inLobby"]:
+            return "in the lobby, waiting to be admitted"
+        case "joined":
+            return "in the meeting"
         case "cancelled":
-            line = f"the ringing was called off: {fields['reason']}; waiting for a call"
+            return f"the ringing was called off: {fields['reason']}"
         case "progress":
-            line = (
+            return (
                 f"{fields['seconds']} s: heard {fields['voice']} frames, "
                 f"{fields['concealed']} concealed, said {fields['played']}"
             )
+        case "pressed":
+            return f"pressed {fields['tone']}{' as sound' if fields['inBand'] else ''}"
+        case "tone":
+            return f"the far end pressed {fields['tone']}"
+        case "muted":
+            return f"{'muted' if fields['muted'] else 'no longer muted'}{_by(fields)}"
+        case "held":
+            return f"{'on hold' if fields['held'] else 'no longer on hold'}{_by(fields)}"
+        case "sharing":
+            return f"sharing content: {fields['action']}"
+        case "moved":
+            return "moved into another conversation; the call goes on"
+        case "refused":
+            return f"refused: {fields['message']}"
+        case "signallingLost":
+            return f"{fields['message']}; connecting again"
         case "ended":
-            line = f"ended: {fields['message']}"
+            return f"ended: {fields['message']}"
         case _:
-            line = event
-    print(line, flush=True)
+            return event
+
+
+def _by(fields: dict[str, Any]) -> str:
+    return " by the service" if fields.get("by") == "service" else ""

@@ -156,7 +156,7 @@ async def _until_stopped(host: BotHost, stop: asyncio.Event) -> None:
     """Wait for a signal, or for the bot's ``on_start`` to fail."""
     from ..client.requests import GraphRequestError
     from ..client.tokens import TokenError
-    from ..host.calls import UnknownUserError
+    from ..host.errors import UnknownMeetingError, UnknownUserError
 
     stopped = asyncio.create_task(stop.wait())
     failed = asyncio.create_task(host.wait_failed())
@@ -170,7 +170,7 @@ async def _until_stopped(host: BotHost, stop: asyncio.Event) -> None:
             isinstance(error, GraphRequestError) and error.status in (401, 403)
         ):
             code = AUTH
-        elif isinstance(error, UnknownUserError) or (
+        elif isinstance(error, UnknownUserError | UnknownMeetingError) or (
             isinstance(error, GraphRequestError) and error.status == 404
         ):
             code = NOT_FOUND

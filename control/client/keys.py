@@ -21,18 +21,26 @@ log = logging.getLogger("mixminus.control.client")
 REFRESH_S: Final = 2 * 3600.0
 """Microsoft's own client refreshes at this pace; a key is announced long before it is used."""
 STALE_S: Final = 24 * 3600.0
-FORCED_FETCH_EVERY_S: Final = 30.0
+FETCH_EVERY_S: Final = 30.0
+"""However many ids are not known and however often a refresh fails: one fetch in this time."""
 RETRY_S: Final = 1.0
-"""How soon a first fetch, or a refresh, that failed is tried again."""
+"""How soon a fetch that failed is tried again while no usable key is known at all."""
 UNKNOWN_S: Final = 300.0
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 MAX_KEYS: Final = 100
 MAX_UNKNOWN: Final = 128
 MIN_RSA_BITS: Final = 2048
+MIN_RSA_EXPONENT: Final = 65537
+FETCH_S: Final = 10.0
+"""How long both documents together may take, however slowly they drip."""
 
 
 class KeysUnavailableError(Exception):
-    """The keys cannot be fetched, and none are known that are fresh enough: try again later."""
+    """Nobody can tell yet whose key it is: try again in *retry_after_s*."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class KeySource(Protocol):
@@ -65,26 +73,41 @@ def read_keys(document: Any) -> dict[str, RSAPublicKey]:
         if not isinstance(entry, dict) or entry.get("kty") != "RSA":
             continue
         kid = entry.get("kid")
-        usable = entry.get("use", "sig") == "sig" and entry.get("alg", "RS256") == "RS256"
-        if not usable or not isinstance(kid, str) or not kid:
+        if not _may_verify(entry) or not isinstance(kid, str) or not kid:
             continue
         try:
             key = jwt.PyJWK(entry, algorithm="RS256").key
-        except jwt.PyJWTError:
-            continue
-        if isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
+        except (jwt.PyJWTError, ValueError, TypeError):
+            continue  # One entry that nobody can read takes no other with it.
+        if isinstance(key, RSAPublicKey) and _is_strong(key):
             keys[kid] = key
     if not keys:
         raise ValueError("expected at least one RSA signing key")
     return keys
 
 
+def _may_verify(entry: Mapping[str, Any]) -> bool:
+    """Say whether a JWK is for signatures of our kind. Source: RFC 7517 sections 4.2 to 4.4."""
+    operations = entry.get("key_ops", ["verify"])
+    return (
+        entry.get("use", "sig") == "sig"
+        and entry.get("alg", "RS256") == "RS256"
+        and isinstance(operations, list)
+        and "verify" in operations
+    )
+
+
+def _is_strong(key: RSAPublicKey) -> bool:
+    return key.key_size >= MIN_RSA_BITS and key.public_numbers().e >= MIN_RSA_EXPONENT
+
+
 class KeyCache:
     """The keys behind one OpenID metadata URL.
 
-    Fetched at the first use and every two hours; a failed fetch keeps what is known, for up to a
-    day. A key id that is not known may force a fetch, at most one in 30 s; an id that the issuer
-    did not know then forces none for five minutes. *now* is for tests.
+    Fetched at the first use and every two hours, while the known ones go on being used; a failed
+    fetch keeps what is known, for up to a day. A key id that is not known makes it fetch too, but
+    never twice in 30 s: until the issuer could be asked, nobody can tell whose it is. An id that
+    the issuer did not know is not asked for again for five minutes. *now* is for tests.
     """
 
     def __init__(
@@ -104,65 +127,90 @@ class KeyCache:
         self._unknown: OrderedDict[str, float] = OrderedDict()
         self._fetched_at: float | None = None
         self._tried_at: float | None = None
-        self._forced_at: float | None = None
-        self._one_at_a_time = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
         self.fetches = 0
+        self._last_good_fetch = 0
 
     async def get(self, kid: str) -> RSAPublicKey | None:
-        """Return the key called *kid*, or None if the issuer has none of that name.
+        """Return the key called *kid*, or None if the issuer said that it has none of that name.
 
-        Raises: KeysUnavailableError when no keys are known and none can be fetched.
+        Raises: KeysUnavailableError when no keys are known and none can be fetched, or when the
+        issuer may not be asked about *kid* yet.
         """
-        async with self._one_at_a_time:
-            if self._is_due():
-                await self._fetch()
+        fetches_before = self.fetches
+        if self._is_due():
+            self._start_fetch()
+        if not self._is_usable():
+            await self._fetched()
             if not self._is_usable():
                 raise KeysUnavailableError(f"no signing keys from {self._metadata_url}")
-            if kid not in self._keys and self._may_force(kid):
-                self._forced_at = self._now()
-                await self._fetch()
-            key = self._keys.get(kid)
-            if key is None:
-                self._remember_unknown(kid)
-            return key
+        if kid in self._keys or self._is_known_to_be_unknown(kid):
+            return self._keys.get(kid)
+        if self._may_fetch():
+            self._start_fetch()
+        await self._fetched()
+        if kid in self._keys:
+            return self._keys[kid]
+        if self._last_good_fetch <= fetches_before:
+            # Not asked since this id came up, and a key may be new: that is no refusal.
+            wait_s = (self._tried_at or 0.0) + FETCH_EVERY_S - self._now()
+            raise KeysUnavailableError("the signing key is not known yet", max(wait_s, RETRY_S))
+        self._remember_unknown(kid)
+        return None
 
     async def close(self) -> None:
-        """Close the connections. Again is no error."""
+        """Stop fetching and close the connections. Again is no error."""
+        task = self._fetching
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         await self._http.aclose()
 
     def _is_due(self) -> bool:
-        now = self._now()
-        if self._tried_at is not None and now - self._tried_at < RETRY_S:
-            return False
-        return self._fetched_at is None or now - self._fetched_at >= REFRESH_S
+        is_old = self._fetched_at is None or self._now() - self._fetched_at >= REFRESH_S
+        return is_old and self._may_fetch()
+
+    def _may_fetch(self) -> bool:
+        pause_s = FETCH_EVERY_S if self._is_usable() else RETRY_S
+        return self._tried_at is None or self._now() - self._tried_at >= pause_s
 
     def _is_usable(self) -> bool:
         return self._fetched_at is not None and self._now() - self._fetched_at < STALE_S
 
-    def _may_force(self, kid: str) -> bool:
-        now = self._now()
-        if now < self._unknown.get(kid, now):
-            return False
-        return self._forced_at is None or now - self._forced_at >= FORCED_FETCH_EVERY_S
+    def _is_known_to_be_unknown(self, kid: str) -> bool:
+        return self._now() < self._unknown.get(kid, 0.0)
 
     def _remember_unknown(self, kid: str) -> None:
-        self._unknown.setdefault(kid, self._now() + UNKNOWN_S)
-        if self._unknown[kid] <= self._now():
-            self._unknown[kid] = self._now() + UNKNOWN_S
+        self._unknown[kid] = self._now() + UNKNOWN_S
+        self._unknown.move_to_end(kid)
         if len(self._unknown) > MAX_UNKNOWN:
             self._unknown.popitem(last=False)
 
-    async def _fetch(self) -> None:
+    def _start_fetch(self) -> None:
+        """Fetch the keys in a task of their own: who waits for them may go away."""
+        if self._fetching is not None:
+            return
         self._tried_at = self._now()
         self.fetches += 1
+        self._fetching = asyncio.create_task(
+            self._fetch(self.fetches, self._tried_at), name="signing keys"
+        )
+
+    async def _fetched(self) -> None:
+        if self._fetching is not None:
+            await asyncio.shield(self._fetching)
+
+    async def _fetch(self, number: int, started_at: float) -> None:
         try:
-            keys_url = read_keys_url(await self._get_json(self._metadata_url))
-            keys = read_keys(await self._get_json(keys_url))
-        except (httpx2.HTTPError, ValueError) as exc:
+            async with asyncio.timeout(FETCH_S):
+                keys_url = read_keys_url(await self._get_json(self._metadata_url))
+                keys = read_keys(await self._get_json(keys_url))
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TimeoutError) as exc:
             log.warning("signing keys from %s: %s", self._metadata_url, exc or type(exc).__name__)
-            return
-        self._keys = keys
-        self._fetched_at = self._tried_at
+        else:
+            self._keys, self._fetched_at, self._last_good_fetch = keys, started_at, number
+        finally:
+            self._fetching = None
 
     async def _get_json(self, url: str) -> Any:
         body = bytearray()

@@ -22,7 +22,10 @@ TIMEOUT: Final = httpx2.Timeout(10.0, connect=5.0)
 MAX_ATTEMPTS: Final = 4
 MAX_WAIT_S: Final = 60.0
 THROTTLED: Final = frozenset({429, 503})
+BROKEN_OFF: Final = frozenset({502, 504})
+"""A gateway's word that it does not know what became of the request."""
 SAFE_TO_REPEAT: Final = frozenset({"GET", "DELETE"})
+"""Sent twice they do the same as once; of other methods the caller knows."""
 
 
 class GraphRequestError(Exception):
@@ -106,8 +109,9 @@ class GraphClient:
     ) -> None:
         self._tokens = tokens
         self._sleep = sleep
+        self._root = base_url.rstrip("/")
+        self._base = f"{self._root}/{version}"
         self._http = httpx2.AsyncClient(
-            base_url=f"{base_url.rstrip('/')}/{version}",
             # Explicit: SSL_CERT_FILE and proxies of the environment are not for us.
             verify=ssl_context,
             trust_env=False,
@@ -116,54 +120,115 @@ class GraphClient:
             headers={"User-Agent": "mixminus"},
         )
 
+    def is_here(self, url: str) -> bool:
+        """Say whether *url* is of this Graph: only there may its tokens go."""
+        return url == self._root or url.startswith(f"{self._root}/")
+
     async def request(
-        self, method: str, path: str, body: Any = None, *, scenario_id: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        tenant_id: str | None = None,
+        is_repeatable: bool | None = None,
+        scenario_id: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> GraphResponse:
         """Send one request and return its answer.
 
-        Raises: GraphRequestError on any status from 300 on; GraphConnectionError; TokenError.
+        *path* is below the version, or a whole URL of this Graph. *tenant_id* is whose token
+        speaks; None is the application's own tenant. *is_repeatable* says that doing it twice is
+        doing it once; None knows that of GET and DELETE alone.
+        Raises: GraphRequestError on any status from 300 on; GraphConnectionError; TokenError;
+                ValueError on a URL of someone else.
         """
-        refresh = False
-        refreshed = False
+        if "://" in path and not self.is_here(path):
+            raise ValueError(f"expected a URL of {self._root}, got {path}")
+        url = path if "://" in path else self._base + path
+        may_repeat = method in SAFE_TO_REPEAT if is_repeatable is None else is_repeatable
+        extra = {**(headers or {}), **({"Scenario-Id": scenario_id} if scenario_id else {})}
+        refresh = refreshed = False
         for attempt in range(MAX_ATTEMPTS):
             last = attempt == MAX_ATTEMPTS - 1
-            token = await self._tokens.token(refresh=refresh)
+            token = await self._tokens.token(tenant_id=tenant_id, refresh=refresh)
             refresh = False
             try:
-                response = await self._send(method, path, body, token, scenario_id)
+                response = await self._send(method, url, body, token, extra)
             except httpx2.TransportError as exc:
-                if last or method not in SAFE_TO_REPEAT:
+                if last or not may_repeat:
                     what = str(exc) or type(exc).__name__
-                    raise GraphConnectionError(f"{self._http.base_url}: {what}") from exc
+                    raise GraphConnectionError(f"{self._base}: {what}") from exc
                 await self._sleep(0.1 * 2**attempt)
                 continue
             if response.status_code == 401 and not refreshed and not last:
                 refresh = refreshed = True
                 continue
-            if response.status_code in THROTTLED and not last:
+            if not last and _is_worth_repeating(response, may_repeat):
                 wait_s = retry_after_s(response, attempt)
-                log.warning(
-                    "%s %s: %d, again in %.1f s", method, path, response.status_code, wait_s
-                )
+                log.warning("%s %s: %d, again in %.1f s", method, url, response.status_code, wait_s)
                 await self._sleep(wait_s)
                 continue
             return _accept(response)
         raise AssertionError("the last attempt returns or raises")
+
+    async def request_service(self, method: str, path: str, body: Any = None) -> GraphResponse:
+        """Send one request to the service's own routes beside Graph's; it may be repeated.
+
+        Raises: as :meth:`request`.
+        """
+        return await self.request(method, self._root + path, body, is_repeatable=True)
+
+    async def fetch(self, url: str, bearer: str, *, limit_bytes: int) -> bytes:
+        """Return what is at *url*, with a token that is for it alone; never with one of ours.
+
+        Raises: GraphRequestError, also when it is longer than *limit_bytes*; GraphConnectionError;
+                ValueError on an address that is not https.
+        """
+        if not url.casefold().startswith("https://"):
+            raise ValueError(f"expected an https URL, got {url!r}")
+        headers, content = {"Authorization": f"Bearer {bearer}"}, bytearray()
+        try:
+            async with self._http.stream("GET", url, headers=headers) as response:
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > limit_bytes:
+                        raise GraphRequestError(
+                            response.status_code, "", f"expected at most {limit_bytes} bytes"
+                        )
+                if response.status_code >= 300:
+                    raise GraphRequestError(
+                        response.status_code, "", f"{response.reason_phrase}: no recording"
+                    )
+        except httpx2.TransportError as exc:
+            raise GraphConnectionError(f"{url}: {str(exc) or type(exc).__name__}") from exc
+        return bytes(content)
 
     async def close(self) -> None:
         """Close the connections. Again is no error."""
         await self._http.aclose()
 
     async def _send(
-        self, method: str, path: str, body: Any, token: str, scenario_id: str
+        self, method: str, url: str, body: Any, token: str, extra: Mapping[str, str]
     ) -> httpx2.Response:
         headers = {
+            **extra,
             "Authorization": f"Bearer {token}",
             "Client-Request-Id": str(uuid.uuid4()),
         }
-        if scenario_id:
-            headers["Scenario-Id"] = scenario_id
-        return await self._http.request(method, path, json=body, headers=headers)
+        return await self._http.request(method, url, json=body, headers=headers)
+
+
+def _is_worth_repeating(response: httpx2.Response, may_repeat: bool) -> bool:
+    """Say whether the request was not done, or is safe to repeat, and may do better next time.
+
+    Who throttles has not done it. A 503 without a word of when to come back may be a gateway's,
+    which does not know.
+    """
+    status = response.status_code
+    if may_repeat:
+        return status in THROTTLED or status in BROKEN_OFF
+    return status == 429 or (status == 503 and "Retry-After" in response.headers)
 
 
 def _accept(response: httpx2.Response) -> GraphResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msal
 import requests
@@ -29,8 +29,11 @@ class TokenError(Exception):
 class TokenSource(Protocol):
     """Whoever has access tokens."""
 
-    async def token(self, *, refresh: bool = False) -> str:
-        """Return a valid token; *refresh* asks for a new one, as after a 401."""
+    async def token(self, *, tenant_id: str | None = None, refresh: bool = False) -> str:
+        """Return a valid token of a tenant, or of the application's own.
+
+        *refresh* asks for a new one, as after a 401.
+        """
 
 
 class _Session(requests.Session):
@@ -49,56 +52,79 @@ class _Session(requests.Session):
 
 
 class ClientCredentials:
-    """Tokens for one application, cached until they expire.
+    """Tokens for one application, cached for each tenant until they expire.
 
+    *authority* names the application's own tenant in its path. The authority of another tenant,
+    whose meeting is joined or whose user called, is the same with that tenant in its place.
     Thread: the loop's; msal works in a thread, one request at a time.
     """
 
     def __init__(
         self, authority: str, client_id: str, secret: str, *, ca_file: Path | None = None
     ) -> None:
-        self._authority = authority
+        self._authority = authority.rstrip("/")
         self._client_id = client_id
         self._secret = secret
         self._session = _Session(ca_file)
-        self._application: msal.ConfidentialClientApplication | None = None
+        self._applications: dict[str, msal.ConfidentialClientApplication] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    async def token(self, *, refresh: bool = False) -> str:
-        """Return a valid token, from the cache unless *refresh*.
+    async def token(self, *, tenant_id: str | None = None, refresh: bool = False) -> str:
+        """Return a valid token of a tenant, or of the own one, from the cache unless *refresh*.
 
         Raises: TokenError when the authority refuses or cannot be reached.
         """
+        authority = authority_of(self._authority, tenant_id)
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._acquire, refresh)
+            return await asyncio.to_thread(self._acquire, authority, refresh)
 
     async def close(self) -> None:
         """Close the connections to the authority. Again is no error."""
         async with self._one_at_a_time:
             self._session.close()
 
-    def _acquire(self, refresh: bool) -> str:
+    def _acquire(self, authority: str, refresh: bool) -> str:
         try:
-            if self._application is None:
-                host = urlsplit(self._authority).hostname
-                self._application = msal.ConfidentialClientApplication(
-                    self._client_id,
-                    client_credential=self._secret,
-                    authority=self._authority,
-                    # Anyone else's authority is unknown to Microsoft's list of them.
-                    instance_discovery=host in MICROSOFT_AUTHORITIES,
-                    http_client=self._session,
-                )
+            application = self._application(authority)
             if refresh:
-                self._application.remove_tokens_for_client()
-            answer = self._application.acquire_token_for_client([GRAPH_SCOPE])
+                application.remove_tokens_for_client()
+            answer = application.acquire_token_for_client([GRAPH_SCOPE])
         except requests.RequestException as exc:
-            raise TokenError("unreachable", f"{self._authority}: {type(exc).__name__}") from exc
+            raise TokenError("unreachable", f"{authority}: {type(exc).__name__}") from exc
         except ValueError as exc:
             # msal's word for an authority that answers with something else than metadata.
-            raise TokenError("invalid_authority", f"{self._authority}: {exc}") from exc
+            raise TokenError("invalid_authority", f"{authority}: {exc}") from exc
         token = answer.get("access_token")
         if not isinstance(token, str):
             description = str(answer.get("error_description", "without a description"))
             raise TokenError(str(answer.get("error", "unknown")), description.splitlines()[0])
         return token
+
+    def _application(self, authority: str) -> msal.ConfidentialClientApplication:
+        application = self._applications.get(authority)
+        if application is None:
+            application = msal.ConfidentialClientApplication(
+                self._client_id,
+                client_credential=self._secret,
+                authority=authority,
+                # Anyone else's authority is unknown to Microsoft's list of them.
+                instance_discovery=urlsplit(authority).hostname in MICROSOFT_AUTHORITIES,
+                http_client=self._session,
+            )
+            self._applications[authority] = application
+        return application
+
+
+def authority_of(authority: str, tenant_id: str | None) -> str:
+    """Return *authority* with *tenant_id* in the place of its tenant, the first part of its path.
+
+    Source: Microsoft identity platform, endpoints: ``https://{host}/{tenant}``.
+    """
+    if tenant_id is None:
+        return authority
+    parts = urlsplit(authority)
+    own, *rest = parts.path.strip("/").split("/")
+    if own.casefold() == tenant_id.casefold():
+        return authority
+    path = "/".join(("", quote(tenant_id, safe=""), *rest))
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))

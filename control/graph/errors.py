@@ -28,6 +28,57 @@ def invalid_argument(message: str) -> GraphError:
     return GraphError(400, "8523", message)
 
 
+def bad_request(message: str) -> GraphError:
+    """Refuse what the gateway in front of the calling platform refuses: paths, query options."""
+    return GraphError(400, "BadRequest", message)
+
+
+def invalid_media_mode(message: str) -> GraphError:
+    """Refuse an action that the media of this call, service- or app-hosted, does not have."""
+    return GraphError(400, "8500", message)
+
+
+def call_not_established() -> GraphError:
+    """Refuse an action that needs an established call."""
+    return GraphError(400, "8501", "Call is not established.")
+
+
+def audio_inactive() -> GraphError:
+    """Refuse an action on media that does not flow yet."""
+    return GraphError(400, "8503", "Media state of audio is inactive.")
+
+
+def call_terminated() -> GraphError:
+    """Refuse an action on a call that ends."""
+    return GraphError(400, "8528", "Call is terminated.")
+
+
+def not_a_group_call() -> GraphError:
+    """Refuse an action that only group calls have."""
+    return GraphError(400, "8548", "Call is not a group call.")
+
+
+def wrong_state(action: str, expected: str, state: str) -> GraphError:
+    """Refuse an action that the call's state does not allow."""
+    message = f"{action} is not valid in state {state}: expected {expected}."
+    return GraphError(400, "8585", message)
+
+
+def invalid_join_token() -> GraphError:
+    """Refuse a token that names no meeting."""
+    return GraphError(400, "8526", "Invalid join token.")
+
+
+def invalid_join_url(message: str) -> GraphError:
+    """Refuse a thread or join URL that names no meeting."""
+    return GraphError(400, "8527", f"Invalid join URL: {message}")
+
+
+def invalid_join_meeting_id() -> GraphError:
+    """Refuse a joinMeetingId that is unknown, or a passcode that is not its own."""
+    return GraphError(404, "8561", "Invalid join meeting id or passcode.")
+
+
 def unauthenticated(message: str) -> GraphError:
     """Refuse a request without a token that holds."""
     return GraphError(
@@ -62,6 +113,16 @@ def call_not_found() -> GraphError:
     return GraphError(404, "8522", "Call not found.")
 
 
+def not_found(what: str) -> GraphError:
+    """Say that a call has no such participant, operation, group or session."""
+    return GraphError(404, "8522", f"{what} not found.")
+
+
+def segment_not_found(segment: str) -> GraphError:
+    """Say that the API has nothing of that name."""
+    return GraphError(404, "itemNotFound", f"Resource not found for the segment '{segment[:64]}'.")
+
+
 def user_not_found(user_id: str) -> GraphError:
     """Say that the directory has no such user."""
     return GraphError(404, "itemNotFound", f"User '{user_id}' was not found in the directory.")
@@ -70,6 +131,40 @@ def user_not_found(user_id: str) -> GraphError:
 def not_implemented(what: str) -> GraphError:
     """Say that a documented request is not carried by this service."""
     return GraphError(405, "8520", f"Not implemented: {what}.")
+
+
+def not_allowed(method: str, allowed: str) -> GraphError:
+    """Say that a resource knows other methods."""
+    return GraphError(405, "notAllowed", f"{method} is not allowed here.", {"Allow": allowed})
+
+
+def conflict(message: str) -> GraphError:
+    """Refuse what contradicts what is there."""
+    return GraphError(409, "8519", message)
+
+
+def transfer_conflict() -> GraphError:
+    """Refuse a second transfer while one is under way."""
+    return GraphError(409, "8607", "Another transfer of this call is under way.")
+
+
+def throttled(retry_after_s: int) -> GraphError:
+    """Refuse one request too many; it may come again after so many seconds."""
+    message = "Application is over its quota: too many requests. Please try again later."
+    return GraphError(429, "activityLimitReached", message, {"Retry-After": str(retry_after_s)})
+
+
+def unsupported_media_type() -> GraphError:
+    """Refuse a body that is not sent as JSON."""
+    return GraphError(415, "invalidRequest", "The content type must be application/json.")
+
+
+def unreadable_body() -> GraphError:
+    """Refuse a body that is not JSON, in the words of Graph's gateway."""
+    return bad_request(
+        "Unable to read JSON request payload. Please ensure Content-Type header is set and"
+        " payload is of valid JSON format."
+    )
 
 
 def payload_too_large(limit_bytes: int) -> GraphError:

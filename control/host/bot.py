@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    from ..client.models import ToneInfo
     from .call import HostedCall
     from .host import BotHost
 
 StartHandler: TypeAlias = "Callable[[BotHost], Awaitable[None]]"
 CallHandler: TypeAlias = "Callable[[HostedCall], Awaitable[None]]"
+ToneHandler: TypeAlias = "Callable[[HostedCall, ToneInfo], Awaitable[None]]"
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 
@@ -32,26 +34,51 @@ class Bot:
     def __init__(self, name: str = "mixminus bot") -> None:
         self.name = name
         self.start_handler: StartHandler | None = None
+        self.incoming_handler: CallHandler | None = None
         self.call_handler: CallHandler | None = None
         self.update_handler: CallHandler | None = None
+        self.participants_handler: CallHandler | None = None
+        self.tone_handler: ToneHandler | None = None
 
     def on_start(self, handler: StartHandler) -> StartHandler:
         """Run *handler* with the host once it can make calls. Its failure ends the host."""
         self.start_handler = _checked(handler)
         return handler
 
+    def on_incoming_call(self, handler: CallHandler) -> CallHandler:
+        """Run *handler* with each call that comes in, to answer, reject or redirect it.
+
+        It has ``call.seconds_to_answer``. One that does nothing lets the call ring out; one that
+        fails turns it away. An answered call goes on with :meth:`on_call`, as any other.
+        """
+        self.incoming_handler = _checked(handler)
+        return handler
+
     def on_call(self, handler: CallHandler) -> CallHandler:
         """Run *handler* with each call from the moment it is established.
 
         The call's audio ends when the call does; a handler that returns, or raises, before that
-        hangs up. One that is still busy five seconds after the end of its call is cancelled.
+        hangs up. One that is still busy three seconds after the end of its call is cancelled.
         """
         self.call_handler = _checked(handler)
         return handler
 
     def on_update(self, handler: CallHandler) -> CallHandler:
-        """Run *handler* after each change of a call, one at a time and in order within a call."""
+        """Run *handler* after each change of a call, or of who shares a screen in it.
+
+        This, and the handlers below, run one at a time and in order within a call.
+        """
         self.update_handler = _checked(handler)
+        return handler
+
+    def on_participants(self, handler: CallHandler) -> CallHandler:
+        """Run *handler* after each change of ``call.participants``."""
+        self.participants_handler = _checked(handler)
+        return handler
+
+    def on_tone(self, handler: ToneHandler) -> ToneHandler:
+        """Run *handler* with each key that a caller presses, after ``call.subscribe_to_tone()``."""
+        self.tone_handler = _checked(handler)
         return handler
 
 

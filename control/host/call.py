@@ -5,50 +5,64 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
-from mixminus.media.session import AudioSocket, MediaSession, SessionClosedError
+from mixminus.media.session import AudioSocket, MediaSession
 
-from ..call_state import RANKS, Call, ResultInfo, merge_remote, result_info
-from ..client.calls import CallsClient
-from ..client.requests import GraphConnectionError, GraphRequestError
-from ..client.tokens import TokenError
+from ..client.bodies import AUDIO, Options, Prompt
+from ..client.errors import CLIENT_ERRORS
+from ..client.models import Operation, ToneInfo
+from ..client.requests import GraphRequestError
 from ..graph.enums import CallState
-from ..graph.notifications import Notification
-from .bot import Bot, CallHandler
+from ..graph.notifications import Notification, normal_id
+from ..remote_state import (
+    CallMirror,
+    RemoteCall,
+    RemoteOperation,
+    Topic,
+    merge_remote,
+    topic_of,
+)
+from .bot import CallHandler
+from .errors import NoAudioError
+from .operations import OperationWaits
+from .parts import (
+    DELTA_ROSTER,
+    MediaKind,
+    News,
+    Peer,
+    StateChange,
+    Surroundings,
+    describe,
+    media_of,
+    shown,
+    since_ms,
+)
+from .prompts import Playable
+from .runner import GONE_CODES, GONE_GRACE_S, BotRunner
+from .tones import Tones
+from .verbs import CallVerbs
+from .view import CallView
+from .waits import CallWaits
 
 log = logging.getLogger("mixminus.control.host")
 
+Answer = TypeVar("Answer")
+
 QUEUE_NOTIFICATIONS: Final = 256
 """A service that sends more than the handlers take is told 503, and sends again."""
-BOT_GRACE_S: Final = 5.0
-"""How long a handler may go on after the end of its call, to write its last words."""
 HANG_UP_GRACE_S: Final = 5.0
 """How long the service has to confirm a hang-up; then the call is over here all the same."""
 LINK_LOSS_GRACE_S: Final = 5.0
 """The media link and the notification of the end race each other: the second may be this late."""
-CLIENT_ERRORS: Final = (GraphRequestError, GraphConnectionError, TokenError)
+ANSWER_S: Final = 15.0
+ANSWER_POLICY_S: Final = 5.0
+"""How long a bot has to answer, and one that is there to record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The user at the other end."""
-
-    id: str
-    display_name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StateChange:
-    """When a call came into a state, in milliseconds since its creation."""
-
-    state: CallState
-    at_ms: float
-
-
-class HostedCall:
+class HostedCall(CallView, CallVerbs):
     """A call of this host, as a bot sees it.
 
     Thread: the loop's.
@@ -56,238 +70,413 @@ class HostedCall:
 
     def __init__(
         self,
-        call_id: str,
+        created: Mapping[str, Any],
+        surroundings: Surroundings,
         *,
-        target: Target,
+        peer: Peer,
         tenant_id: str,
-        bot: Bot,
-        session: MediaSession,
-        client: CallsClient,
+        session: MediaSession | None,
         created_at_s: float,
-        on_ended: Callable[[HostedCall], None],
+        is_owned: bool = True,
     ) -> None:
-        self.id = call_id
-        self.target = target
+        self.id = str(created["id"])
+        self.peer = peer
         self.tenant_id = tenant_id
+        self.is_owned = is_owned
+        """Whether this host keeps the call alive; not one whose media another process holds."""
         self.states: list[StateChange] = []
-        self.bot_error: str | None = None
         self.end_reason: str | None = None
-        self._session = session
-        self._bot = bot
-        self._client = client
         self._created_at_s = created_at_s
-        self._on_ended = on_ended
-        self._call = Call(call_id)
-        self._queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(QUEUE_NOTIFICATIONS)
-        self._received = self._duplicate = 0
-        self._ended = asyncio.Event()
-        self._bot_task: asyncio.Task[None] | None = None
+        self._around = surroundings
+        self._bot = surroundings.bot
+        self._client = surroundings.client
+        self._callback_uri = surroundings.callback_uri
+        self._session = session
+        is_incoming = created.get("state") == CallState.INCOMING
+        first = CallState.INCOMING if is_incoming else CallState.ESTABLISHING
+        self._mirror = CallMirror(merge_remote(RemoteCall(self.id, first), created))
+        self._waits = CallWaits(lambda: self._mirror.call)
+        self._operations = OperationWaits(
+            self._find_operation, self._fetch_operation, self._waits.over
+        )
+        self._queue: asyncio.Queue[News] = asyncio.Queue(QUEUE_NOTIFICATIONS)
+        self._received = self._queued = self._duplicate = 0
+        self._doubt = asyncio.Event()
+        self._runner = BotRunner(self, self._waits)
+        self._runs_bot = False
         self._end_task: asyncio.Task[None] | None = None
-        self._updates: asyncio.Task[None] | None = None
         self._helpers: set[asyncio.Task[None]] = set()
         self._note_state()
 
     @property
     def audio(self) -> AudioSocket:
-        """The call's audio, both ways."""
+        """The call's audio, both ways.
+
+        Raises: NoAudioError when its media are not in this process.
+        """
+        if self._session is None:
+            raise NoAudioError(
+                f"call {self.id} has no audio here: its media are the service's (play_prompt and"
+                ' record_response are for those), not yet answered, or not made with media="app"'
+            )
         return self._session.audio
 
     @property
-    def state(self) -> CallState:
-        """What the service last said, or what must be so since the call is over."""
-        return self._call.state
+    def session(self) -> MediaSession | None:
+        """The call's media; None when they are not in this process."""
+        return self._session
 
     @property
-    def result(self) -> ResultInfo | None:
-        """Why the call ended, in the service's words."""
-        return self._call.result
+    def bot_error(self) -> str | None:
+        """What the bot failed with, if it did."""
+        return self._runner.error
 
     @property
     def is_over(self) -> bool:
         """Whether the call has ended, for whatever reason."""
-        return self._ended.is_set()
+        return self._waits.ended.is_set()
 
     @property
-    def session(self) -> MediaSession:
-        """The call's media."""
-        return self._session
+    def seconds_to_answer(self) -> float:
+        """How long an incoming call can still be answered, rejected or redirected; else 0."""
+        if self.state is not CallState.INCOMING or self.is_over:
+            return 0.0
+        context = self.info.incoming
+        is_policy = context is not None and context.observed_participant_id is not None
+        limit_s = ANSWER_POLICY_S if is_policy else ANSWER_S
+        return max(0.0, self._created_at_s + limit_s - time.monotonic())
+
+    def tones(self) -> Tones:
+        """Return the keys that are pressed from now on; see :meth:`subscribe_to_tone`."""
+        return self._waits.tones()
+
+    async def answer(
+        self,
+        *,
+        media: MediaKind = "app",
+        prefetch: Sequence[Playable] = (),
+        modalities: Sequence[str] = AUDIO,
+        participant_capacity: int | None = None,
+        options: Options | None = DELTA_ROSTER,
+    ) -> None:
+        """Take an incoming call: its audio comes here, or with ``media="service"`` stays there.
+
+        Returns when the service took it on; :meth:`wait_established` waits for the rest.
+        Raises: RuntimeError when it is answered already; GraphRequestError, GraphConnectionError,
+                TokenError; CallEndedError when it is over.
+        """
+        if self._session is not None:
+            raise RuntimeError(f"call {self.id} is answered already")
+        session = self._around.open_session() if media == "app" else None
+        self._session = session
+        try:
+            await self._ask(
+                self._client.answer(
+                    self.id,
+                    media_of(session, [self._prompt(prompt) for prompt in prefetch]),
+                    callback_uri=self._callback_uri,
+                    modalities=modalities,
+                    participant_capacity=participant_capacity,
+                    options=options,
+                )
+            )
+        except BaseException:
+            self._session = None
+            if session is not None:
+                await self._around.drop_session(session)
+            raise
+        if session is not None and not self._waits.ended.is_set():
+            self._spawn(self._watch_link(session), "link")
 
     async def hang_up(self) -> None:
         """End the call, and wait until the service says so. Again is no error."""
-        if self._ended.is_set():
+        if self._waits.ended.is_set():
             return
         try:
-            was_there = await self._client.delete(self.id)
+            if self.state is CallState.INCOMING:
+                await self._client.reject(self.id, callback_uri=self._callback_uri)
+                was_there = True
+            else:
+                was_there = await self._client.delete(self.id)
         except CLIENT_ERRORS as exc:
             log.warning("call %s: hanging up: %s", self.id, exc)
             was_there = False
         # The confirmation is an update: whoever takes those in cannot wait for it.
-        if was_there and asyncio.current_task() is not self._updates:
+        if was_there and not self._waits.is_in_handler:
             try:
                 async with asyncio.timeout(HANG_UP_GRACE_S):
-                    await self._ended.wait()
+                    await self._waits.ended.wait()
             except TimeoutError:
                 log.warning("call %s: the hang-up was never confirmed", self.id)
         self._end("hung up by the bot host")
 
+    async def leave(self) -> None:
+        """Hang up, unless the call is another process's: then only stop following it."""
+        if self.is_owned:
+            await self.hang_up()
+        else:
+            self._end("no longer followed by this host")
+
+    async def wait_established(self, timeout_s: float | None = None) -> None:
+        """Wait until the call is established.
+
+        Raises: CallEndedError when it ends first; TimeoutError; RuntimeError in a handler of
+                updates, which holds up what it would wait for.
+        """
+        await self._waits.until(lambda: self._mirror.call.is_talking, timeout_s)
+
+    async def wait_media(self, timeout_s: float | None = None) -> None:
+        """Wait until the service says that audio flows.
+
+        Raises: as :meth:`wait_established`.
+        """
+        await self._waits.until(lambda: self.has_audio, timeout_s)
+
     async def wait_ended(self) -> None:
         """Wait until the call is over."""
-        await self._ended.wait()
+        await self._waits.ended.wait()
 
     async def wait_closed(self) -> None:
         """Wait until the call is over and nothing of it is left: no task, no socket."""
-        await self._ended.wait()
+        await self._waits.ended.wait()
         if self._end_task is not None:
             await asyncio.shield(self._end_task)
 
-    def start(self, resource: Mapping[str, Any]) -> None:
-        """Begin with what the service answered to the creation. The host's to call, once."""
-        self._updates = self._spawn(self._take_updates(resource), "updates")
-        self._spawn(self._keep_alive(), "keepAlive")
-        self._spawn(self._watch_link(), "link")
+    # What the host calls.
+
+    def start(self) -> None:
+        """Begin with what the service said at the creation. Once."""
+        self._waits.handler_task = self._spawn(self._take_updates(), "updates")
+        self._spawn(self._settle_doubts(), "doubts")
+        if self.is_owned:
+            self._spawn(self._keep_alive(), "keepAlive")
+        if self._session is not None:
+            self._spawn(self._watch_link(self._session), "link")
+        if self.state is CallState.INCOMING:
+            self._start_incoming()
 
     def deliver(self, notification: Notification) -> bool:
-        """Queue *notification*; False when the queue is full. The host's to call."""
-        if self._ended.is_set():
-            self._received += 1
-            self._merge(_about_the_call(notification))
-            return True
-        try:
-            self._queue.put_nowait(_about_the_call(notification))
-        except asyncio.QueueFull:
-            return False
+        """Take *notification*: False when the queue for the handlers is full.
+
+        Word of operations, keys and the end is told at once to whoever waits for it: a handler that
+        does must not wait behind itself.
+        """
+        topic, data = topic_of(notification), notification.resource_data
+        tone: ToneInfo | None = None
+        if self._waits.ended.is_set() or topic is Topic.OPERATION:
+            # After the end there are no handlers, and operations have none.
+            self._mirror = self._mirror.apply(notification)
+        else:
+            if self._queue.full():
+                return False
+            if topic is Topic.CALL and isinstance(data, Mapping):
+                tone = self._hear(data.get("toneInfo"))
+                if data.get("state") == CallState.TERMINATED:
+                    self._say_last_word(data)
+            self._queue.put_nowait(News(notification, tone))
+            self._queued += 1
         self._received += 1
+        if topic is Topic.OPERATION:
+            self._tell_operation(notification)
         return True
 
     def describe(self) -> dict[str, Any]:
         """Return what the admin API shows of this call; no secret is in it."""
-        counters = self._session.counters()
-        return {
-            "callId": self.id,
-            "user": {"id": self.target.id, "displayName": self.target.display_name},
-            "state": self.state.value,
-            "states": [
-                {"state": change.state.value, "atMs": round(change.at_ms, 3)}
-                for change in self.states
-            ],
-            "notifications": {"received": self._received, "duplicate": self._duplicate},
-            "legs": {"link": asdict(counters.link), "application": asdict(counters.application)},
-            "audio": asdict(counters.audio),
-            "transport": counters.transport,
-            "error": self.bot_error,
-            "resultInfo": None if self.result is None else result_info(self.result),
-            "endReason": self.end_reason,
-        }
+        return describe(self, {"received": self._received, "duplicate": self._duplicate})
 
     # One call's tasks.
 
-    async def _take_updates(self, created: Mapping[str, Any]) -> None:
-        if self._merge(created):
-            await self._react()
-        while not self._ended.is_set():
-            if self._merge(await self._queue.get()):
-                await self._react()
+    async def _take_updates(self) -> None:
+        # An adopted call may be established, or over, already.
+        await self._react(self._mirror, None)
+        while not self._waits.ended.is_set():
+            news = await self._queue.get()
+            if news.notification is not None:
+                merged = self._mirror.apply(news.notification)
             else:
+                merged = self._mirror.merge_get(
+                    news.call, news.participants, is_latest=news.is_latest
+                )
+            if not await self._react(merged, news.tone) and news.notification is not None:
                 self._duplicate += 1
 
-    async def _react(self) -> None:
-        """Do what the present state asks for."""
-        if self._call.is_over:
+    async def _react(self, merged: CallMirror, tone: ToneInfo | None) -> bool:
+        """Take over *merged* and do what it asks for; False when it says nothing new."""
+        before, self._mirror = self._mirror, merged
+        if merged.needs_get:
+            self._doubt.set()
+        is_call_new = shown(merged.call) != shown(before.call)
+        is_roster_new = merged.roster.participants != before.roster.participants
+        is_sharing_new = merged.sharing != before.sharing
+        if merged.call.state is not before.call.state:
+            self._note_state()
+        self._waits.wake()
+        if merged.call.is_over:
             self._end("ended by the service")
-            return
+            return is_call_new
         # Not "at least": a call that is refused goes on to terminating, and was never a bot's.
-        if self._call.rank == RANKS[CallState.ESTABLISHED] and self._bot_task is None:
+        if merged.call.is_talking:
             self._start_bot()
-        handler = self._bot.update_handler
-        if handler is not None and not await self._call_bot(handler):
+        bot = self._bot
+        works = True
+        if is_call_new or is_sharing_new:
+            works = await self._runner.run(bot.update_handler)
+        if works and is_roster_new:
+            works = await self._runner.run(bot.participants_handler)
+        if works and tone is not None:
+            works = await self._runner.run(bot.tone_handler, tone)
+        if not works:
             await self.hang_up()
+        return is_call_new or is_roster_new or is_sharing_new or tone is not None
+
+    async def _settle_doubts(self) -> None:
+        """Fetch the truth whenever what was told cannot be, or may not be, all of it."""
+        while True:
+            await self._doubt.wait()
+            self._doubt.clear()
+            queued = self._queued
+            participants: list[Any] | None = None
+            try:
+                call = await self._client.get(self.id)
+                if call is not None and self._mirror.roster.is_known:
+                    people = await self._client.participants(self.id)
+                    participants = [person.raw for person in people]
+            except CLIENT_ERRORS as exc:
+                log.warning("call %s: looking after it: %s", self.id, exc)
+                continue
+            if call is None:
+                await self._be_gone()
+                return
+            is_latest = queued == self._queued
+            await self._queue.put(
+                News(call=call.raw, participants=participants, is_latest=is_latest)
+            )
 
     async def _keep_alive(self) -> None:
-        await self._client.keep_alive_until_gone(self.id)
-        self._end("the service no longer knows the call")
+        # Each time the service is also asked how things stand: what was lost is made good then.
+        await self._client.keep_alive_until_gone(self.id, on_alive=self._doubt.set)
+        await self._be_gone()
 
-    async def _watch_link(self) -> None:
-        reason = await self._session.transport_lost
-        try:
-            async with asyncio.timeout(LINK_LOSS_GRACE_S):
-                await self._ended.wait()
-        except TimeoutError:
+    async def _be_gone(self) -> None:
+        if not await self._waits.ends_within(GONE_GRACE_S):
+            self._end("the service no longer knows the call")
+
+    async def _watch_link(self, session: MediaSession) -> None:
+        reason = await session.transport_lost
+        if not await self._waits.ends_within(LINK_LOSS_GRACE_S):
             log.warning("call %s: the media link is gone (%s): hanging up", self.id, reason)
+            await self.hang_up()
+
+    # The bot.
+
+    def _start_incoming(self) -> None:
+        handler = self._bot.incoming_handler
+        if handler is None:
+            log.warning("call %s: the bot takes no incoming calls: it rings out", self.id)
+            return
+        self._runner.start(self._take_incoming(handler), "bot on_incoming_call")
+
+    async def _take_incoming(self, handler: CallHandler) -> None:
+        if not await self._runner.run(handler):
             await self.hang_up()
 
     def _start_bot(self) -> None:
         handler = self._bot.call_handler
-        if handler is not None:
-            self._bot_task = asyncio.create_task(self._run_bot(handler), name=f"bot {self.id}")
-            self._bot_task.add_done_callback(self._bot_done)
+        # Media that another process holds are that process's bot's.
+        if handler is None or self._runs_bot or not self.is_owned:
+            return
+        self._runs_bot = True
+        self._runner.start(self._run_bot(handler), "bot").add_done_callback(self._bot_done)
 
     async def _run_bot(self, handler: CallHandler) -> None:
-        await self._call_bot(handler)
+        await self._runner.run(handler)
 
     def _bot_done(self, _: asyncio.Task[None]) -> None:
         # However it ended, also by a cancellation of its own: without its bot a call has no use.
-        if not self._ended.is_set():
+        if not self._waits.ended.is_set():
             self._spawn(self.hang_up(), "hang up")
 
-    async def _call_bot(self, handler: CallHandler) -> bool:
-        """Run one of the bot's handlers; False when it failed: that ends its call and no more."""
-        try:
-            await handler(self)
-        except SessionClosedError as exc:
-            # It was sending when the call ended.
-            return self._ended.is_set() or self._blame_bot(exc)
-        except Exception as exc:
-            return self._blame_bot(exc)
-        return True
+    # Asking, and waiting for what comes of it.
 
-    def _blame_bot(self, exc: Exception) -> bool:
-        self.bot_error = f"{type(exc).__name__}: {exc}"
-        log.error("call %s: the bot failed: %s", self.id, self.bot_error, exc_info=exc)
-        return False
+    async def _ask(self, request: Coroutine[Any, Any, Answer]) -> Answer:
+        if self._waits.ended.is_set():
+            request.close()
+            raise self._waits.over("nothing can be asked")
+        try:
+            return await request
+        except GraphRequestError as exc:
+            if exc.code in GONE_CODES:
+                self._doubt.set()
+            raise
+
+    async def _finish(self, request: Coroutine[Any, Any, Operation]) -> Operation:
+        operation = await self._ask(request)
+        self._mirror = self._mirror.merge_operation(operation.id, operation.raw)
+        return await self._operations.wait(operation)
+
+    def _find_operation(self, operation_id: str) -> RemoteOperation | None:
+        return self._mirror.operations.get(normal_id(operation_id))
+
+    async def _fetch_operation(self, operation_id: str) -> None:
+        operation = await self._ask(self._client.operation(self.id, operation_id))
+        self._mirror = self._mirror.merge_operation(operation_id, operation.raw)
+
+    def _tell_operation(self, notification: Notification) -> None:
+        data, path = notification.resource_data, notification.resource_path
+        shown_id = data.get("id") if isinstance(data, Mapping) else None
+        self._operations.tell(path[2] if len(path) > 2 else str(shown_id))
+
+    def _hear(self, tone_info: object) -> ToneInfo | None:
+        tones, new = self._mirror.tones.merge(tone_info)
+        self._mirror = replace(self._mirror, tones=tones)
+        if new is None:
+            return None
+        tone = ToneInfo.read(new)
+        self._waits.hear(tone)
+        return tone
+
+    def _say_last_word(self, data: Mapping[str, Any]) -> None:
+        self._waits.say_last_word(data)
+        self._operations.close()
+
+    def _prompt(self, prompt: Playable) -> Prompt:
+        return self._around.prompts.prompt(prompt)
+
+    async def _media_ready(self) -> None:
+        if not self._waits.is_in_handler:
+            await super()._media_ready()
 
     # State and end.
 
-    def _merge(self, resource: object) -> bool:
-        """Take over what is new in *resource*; False when nothing is."""
-        if not isinstance(resource, Mapping) or not resource:
-            return True
-        merged = merge_remote(self._call, resource)
-        if merged == self._call:
-            return False
-        changed, self._call = merged.state is not self._call.state, merged
-        if changed:
-            self._note_state()
-        return True
-
     def _note_state(self) -> None:
-        at_ms = (time.monotonic() - self._created_at_s) * 1000.0
-        self.states.append(StateChange(self._call.state, at_ms))
-        log.info("call %s: %s after %.0f ms", self.id, self._call.state.value, at_ms)
+        at_ms = since_ms(self._created_at_s)
+        self.states.append(StateChange(self.state, at_ms))
+        log.info("call %s: %s after %.0f ms", self.id, self.state.value, at_ms)
 
     def _end(self, reason: str) -> None:
         """Begin the end, once; what is left is closed by a task of its own."""
-        if self._ended.is_set():
+        if self._waits.ended.is_set():
             return
-        self._ended.set()
+        self._waits.ended.set()
         self.end_reason = reason
-        if not self._call.is_over:
-            self._merge({"state": CallState.TERMINATED.value})
+        if not self._mirror.call.is_over:
+            end = {**(self._waits.last_word or {}), "state": CallState.TERMINATED.value}
+            self._mirror = replace(self._mirror, call=merge_remote(self._mirror.call, end))
+            self._note_state()
+        self._say_last_word({})
         self._end_task = asyncio.create_task(self._close(), name=f"end {self.id}")
 
     async def _close(self) -> None:
         try:
-            await self._session.close()
+            if self._session is not None:
+                await self._session.close()
         finally:
+            await self._runner.close()
             tasks = set(self._helpers)
-            if self._bot_task is not None:
-                _, busy = await asyncio.wait({self._bot_task}, timeout=BOT_GRACE_S)
-                if busy:
-                    log.warning("call %s: the bot goes on after its end: cancelled", self.id)
-                tasks |= busy
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._on_ended(self)
+            self._around.on_ended(self)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=f"{name} {self.id}")
@@ -300,11 +489,3 @@ class HostedCall:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("call %s: %s failed", self.id, task.get_name(), exc_info=error)
             self._end(f"internal error: {error}")
-
-
-def _about_the_call(notification: Notification) -> Mapping[str, Any]:
-    """Return what *notification* says of the call itself, not of its participants."""
-    data = notification.resource_data
-    if len(notification.resource_path) > 1 or not isinstance(data, Mapping):
-        return {}
-    return data

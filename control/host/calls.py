@@ -7,10 +7,11 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
+from urllib.parse import urljoin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +19,24 @@ from numpy.typing import NDArray
 from mixminus.media.platform import MediaPlatform
 from mixminus.media.session import MediaSession
 
-from ..client.calls import CallsClient, peer_to_peer_call
+from ..client.bodies import Media, Options, Target
+from ..client.calls import CallsClient, find_meeting
+from ..client.models import CallInfo, Identity
 from ..client.requests import GraphConnectionError
+from ..graph.enums import CallState, ChangeType
+from ..graph.joinurl import JoinInfo
 from ..graph.notifications import Notification, normal_id
 from .bot import Bot
-from .call import HostedCall, Target
+from .call import HostedCall
+from .errors import UnknownMeetingError, UnknownUserError
+from .parts import DELTA_ROSTER, MediaKind, Peer, Surroundings, media_of
+from .prompts import Playable, PromptFiles
+from .strangers import Strangers
 
 log = logging.getLogger("mixminus.control.host")
 
 MAX_ENDED: Final = 100
 MAX_EARLY: Final = 256
-
-
-class UnknownUserError(LookupError):
-    """No user of that name is known, and it is no id either."""
 
 
 class Delivery(Enum):
@@ -41,7 +46,7 @@ class Delivery(Enum):
     FULL = auto()
     """The call's handlers are behind: the service shall send it again."""
     UNKNOWN = auto()
-    """It is about no call of this host."""
+    """It is about no call of this host, as the service says too."""
     FOREIGN = auto()
     """Its token speaks for another tenant than the call's."""
 
@@ -56,12 +61,16 @@ class CallReport:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the call service finds this host, and who the host is."""
+    """Where the call service finds this host, and who the host is.
+
+    ``application_instance_id`` is the resource account that telephones are called from.
+    """
 
     app_id: str
     tenant_id: str
     callback_uri: str
     mp_uri: str
+    application_instance_id: str | None = None
 
 
 class HostCalls:
@@ -77,19 +86,23 @@ class HostCalls:
         client: CallsClient,
         bot: Bot,
         users: Mapping[str, str],
+        meetings: Mapping[str, str] | None = None,
         addresses: Callable[[], Addresses],
     ) -> None:
         self._platform = platform
         self._client = client
         self._bot = bot
         self._users = users
+        self._meetings = meetings or {}
         self._addresses = addresses
         self._calls: dict[str, HostedCall] = {}
         self._sessions: dict[str, MediaSession] = {}
         self._ended: dict[str, CallReport] = {}
         self._creating = 0
         self._is_closing = False
-        self._early: deque[tuple[Notification, str]] = deque(maxlen=MAX_EARLY)
+        self._early: deque[tuple[Notification, str]] = deque()
+        self.prompts = PromptFiles(lambda: urljoin(self._addresses().callback_uri, "/").rstrip("/"))
+        self._strangers = Strangers(self._ask_about, self._adopt)
 
     def __iter__(self) -> Iterator[HostedCall]:
         """Iterate over the calls that are not over."""
@@ -104,6 +117,11 @@ class HostCalls:
         """The last ended calls, as described at their end, oldest first."""
         return tuple(self._ended.values())
 
+    @property
+    def unknown(self) -> int:
+        """How many calls that the host was told of the service did not know either."""
+        return self._strangers.unknown
+
     def get(self, call_id: str) -> HostedCall | None:
         """Return the living call of that id."""
         return self._calls.get(normal_id(call_id))
@@ -117,7 +135,7 @@ class HostCalls:
         """Return the media session of that id, of a call that is being made or not yet over."""
         return self._sessions.get(session_id)
 
-    def find_user(self, name_or_id: str) -> Target:
+    def find_user(self, name_or_id: str) -> Identity:
         """Return the user whom *name_or_id* means: an id, or a name that the settings know.
 
         Raises: UnknownUserError.
@@ -125,84 +143,278 @@ class HostCalls:
         wanted = name_or_id.casefold()
         for name, user_id in self._users.items():
             if wanted in (name.casefold(), user_id.casefold()):
-                return Target(user_id, name)
+                return Identity.user(user_id, name)
         if _is_guid(name_or_id) or not self._users:
-            return Target(name_or_id)
+            return Identity.user(name_or_id)
         raise UnknownUserError(f"no user {name_or_id!r}: known are {', '.join(self._users)}")
 
-    async def create(self, *, user: str) -> HostedCall:
-        """Call *user*, an id or a name that the settings know; return once the service took it on.
+    def find_meeting(self, subject: str) -> str:
+        """Return the join URL of the meeting of that name, which the settings know.
 
-        Raises: UnknownUserError, GraphRequestError, TokenError; GraphConnectionError also when the
-                host is stopping. A call that the service takes on while it does is hung up.
+        Raises: UnknownMeetingError.
         """
-        self._expect_open()
-        target = self.find_user(user)
+        wanted = subject.casefold()
+        for name, join_url in self._meetings.items():
+            if name.casefold() == wanted:
+                return join_url
+        names = ", ".join(self._meetings) or "none"
+        raise UnknownMeetingError(f"no meeting {subject!r}: known are {names}")
+
+    async def create(
+        self,
+        *,
+        user: str | None = None,
+        users: Sequence[str] = (),
+        phone: str | None = None,
+        targets: Sequence[Target] = (),
+        media: MediaKind = "app",
+        prefetch: Sequence[Playable] = (),
+        in_default_mix: bool = True,
+        source: Identity | None = None,
+        subject: str | None = None,
+        ringing_timeout_s: int | None = None,
+        routing_policies: Sequence[str] = (),
+        options: Options | None = None,
+    ) -> HostedCall:
+        """Call a user (an id, or a name that the settings know), a telephone, or several users.
+
+        Returns once the service took it on. *targets* are others, or more exactly said.
+        Raises: UnknownUserError, GraphRequestError, TokenError; GraphConnectionError also when the
+                host is stopping (a call that the service takes on while it does is hung up);
+                ValueError without a target, or for a telephone without an application instance.
+        """
+        wanted: list[Target] = [self.find_user(name) for name in (user, *users) if name is not None]
         addresses = self._addresses()
-        session = MediaSession(self._platform, mp_uri=addresses.mp_uri)
-        self._sessions[session.session_id] = session
+        if phone is not None:
+            wanted.append(Identity.phone(phone))
+            source = source or self._instance(addresses)
+        wanted += targets
+        if not wanted:
+            raise ValueError("expected somebody to call: user, users, phone or targets")
+        source = source or Identity.application(addresses.app_id, self._bot.name)
+        if options is None and len(wanted) > 1:
+            options = DELTA_ROSTER
+
+        def send(where: Media) -> Awaitable[CallInfo]:
+            return self._client.create(
+                *wanted,
+                callback_uri=addresses.callback_uri,
+                media=where,
+                source=source,
+                tenant_id=addresses.tenant_id,
+                subject=subject,
+                ringing_timeout_s=ringing_timeout_s,
+                routing_policies=routing_policies,
+                options=options,
+            )
+
+        return await self._make(send, media, prefetch, in_default_mix, _peer(wanted))
+
+    async def join(
+        self,
+        *,
+        meeting: str | None = None,
+        join_url: str | None = None,
+        join_meeting_id: str | None = None,
+        passcode: str | None = None,
+        token: str | None = None,
+        info: JoinInfo | None = None,
+        tenant_id: str | None = None,
+        guest_name: str | None = None,
+        media: MediaKind = "app",
+        prefetch: Sequence[Playable] = (),
+        in_default_mix: bool = True,
+        source: Identity | None = None,
+        allow_without_host: bool = True,
+        options: Options | None = DELTA_ROSTER,
+    ) -> HostedCall:
+        """Join a meeting by its link, its join id, or a name that the settings know (*meeting*).
+
+        With *guest_name* as a guest. Returns once the service took it on; a guest may wait in the
+        lobby then. To join one meeting more than once, give each a *source* of its own.
+        Raises: UnknownMeetingError; JoinUrlError on a link that is none; GraphRequestError,
+                TokenError, GraphConnectionError; ValueError on half a meeting.
+        """
+        addresses = self._addresses()
+        if meeting is not None:
+            join_url = self.find_meeting(meeting)
+        wanted = find_meeting(
+            join_url=join_url,
+            join_meeting_id=join_meeting_id,
+            passcode=passcode,
+            token=token,
+            info=info,
+            allow_without_host=allow_without_host,
+        )
+        if guest_name is not None:
+            source = Identity.guest(str(uuid.uuid4()), guest_name)
+        tenant = tenant_id or wanted.info.tenant_id or addresses.tenant_id
+        client = self._client_of(tenant)
+
+        def send(where: Media) -> Awaitable[CallInfo]:
+            return client.join(
+                wanted,
+                callback_uri=addresses.callback_uri,
+                media=where,
+                source=source or Identity.application(addresses.app_id, self._bot.name),
+                tenant_id=tenant,
+                options=options,
+            )
+
+        meeting_id = wanted.info.join_meeting_id or wanted.info.thread_id
+        return await self._make(
+            send, media, prefetch, in_default_mix, Peer(meeting_id, "a meeting")
+        )
+
+    async def close(self) -> None:
+        """Hang up all calls, wait until nothing of them is left, and make no more."""
+        self._is_closing = True
+        await self._strangers.close()
+        calls = tuple(self)
+        await asyncio.gather(*(call.leave() for call in calls))
+        await asyncio.gather(*(call.wait_closed() for call in calls))
+
+    def deliver(self, notification: Notification, tenant_id: str) -> Delivery:
+        """Hand *notification*, by a token of *tenant_id*, to its call."""
+        key = normal_id(notification.call_id)
+        call = self._calls.get(key)
+        if call is not None:
+            if call.tenant_id.casefold() != tenant_id.casefold():
+                return Delivery.FOREIGN
+            return Delivery.TAKEN if call.deliver(notification) else Delivery.FULL
+        if key in self._ended:
+            return Delivery.TAKEN
+        if (resource := _incoming(notification)) is not None:
+            return self._take_incoming(resource, tenant_id)
+        if self._creating:
+            # The first notifications may overtake the answer to the creation.
+            if len(self._early) >= MAX_EARLY:
+                return Delivery.FULL
+            self._early.append((notification, tenant_id))
+            return Delivery.TAKEN
+        if self._is_closing or self._strangers.is_nobody(key):
+            return Delivery.UNKNOWN
+        return Delivery.TAKEN if self._strangers.take(notification, tenant_id) else Delivery.FULL
+
+    # Making calls.
+
+    async def _make(
+        self,
+        send: Callable[[Media], Awaitable[CallInfo]],
+        media: MediaKind,
+        prefetch: Sequence[Playable],
+        in_default_mix: bool,
+        peer: Peer,
+    ) -> HostedCall:
+        self._expect_open()
+        session = self._open_session() if media == "app" else None
         self._creating += 1
         created_at_s = time.monotonic()
         try:
-            resource = await self._client.create(
-                peer_to_peer_call(
-                    app_id=addresses.app_id,
-                    app_name=self._bot.name,
-                    tenant_id=addresses.tenant_id,
-                    user_id=target.id,
-                    user_name=target.display_name,
-                    callback_uri=addresses.callback_uri,
-                    blob=session.media_configuration(),
-                )
-            )
+            prompts = [self.prompts.prompt(prompt) for prompt in prefetch]
+            info = await send(media_of(session, prompts, in_default_mix=in_default_mix))
         except BaseException:
             self._creating -= 1
             self._deliver_early()
-            del self._sessions[session.session_id]
-            await session.close()
+            if session is not None:
+                await self._drop_session(session)
             raise
         self._creating -= 1
-        call = HostedCall(
-            resource["id"],
-            target=target,
-            tenant_id=resource.get("tenantId") or addresses.tenant_id,
-            bot=self._bot,
-            session=session,
-            client=self._client,
-            created_at_s=created_at_s,
-            on_ended=self._on_ended,
-        )
-        self._calls[normal_id(call.id)] = call
-        call.start(resource)
+        tenant_id = info.tenant_id or self._addresses().tenant_id
+        call = self._add(info.raw, peer, tenant_id, session, created_at_s=created_at_s)
         self._deliver_early()
         if self._is_closing:
             await call.hang_up()
         return call
 
-    async def close(self) -> None:
-        """Hang up all calls, wait until nothing of them is left, and make no more."""
-        self._is_closing = True
-        calls = tuple(self)
-        await asyncio.gather(*(call.hang_up() for call in calls))
-        await asyncio.gather(*(call.wait_closed() for call in calls))
-
-    def deliver(self, notification: Notification, tenant_id: str) -> Delivery:
-        """Hand *notification*, by a token of *tenant_id*, to its call."""
-        call = self._calls.get(normal_id(notification.call_id))
-        if call is None:
-            if self._creating:
-                # The first notifications may overtake the answer to the creation.
-                self._early.append((notification, tenant_id))
-                return Delivery.TAKEN
-            is_ended = normal_id(notification.call_id) in self._ended
-            return Delivery.TAKEN if is_ended else Delivery.UNKNOWN
-        if call.tenant_id.casefold() != tenant_id.casefold():
-            return Delivery.FOREIGN
-        return Delivery.TAKEN if call.deliver(notification) else Delivery.FULL
-
     def _expect_open(self) -> None:
         if self._is_closing:
             raise GraphConnectionError("the host is stopping")
+
+    def _add(
+        self,
+        resource: Mapping[str, Any],
+        peer: Peer,
+        tenant_id: str,
+        session: MediaSession | None = None,
+        *,
+        created_at_s: float,
+        is_owned: bool = True,
+    ) -> HostedCall:
+        surroundings = Surroundings(
+            self._bot,
+            self._client_of(tenant_id),
+            self._addresses().callback_uri,
+            self._open_session,
+            self._drop_session,
+            self.prompts,
+            self._on_ended,
+        )
+        call = HostedCall(
+            resource,
+            surroundings,
+            peer=peer,
+            tenant_id=tenant_id,
+            session=session,
+            created_at_s=created_at_s,
+            is_owned=is_owned,
+        )
+        self._calls[normal_id(call.id)] = call
+        call.start()
+        return call
+
+    def _client_of(self, tenant_id: str) -> CallsClient:
+        own = self._addresses().tenant_id
+        return self._client.for_tenant(
+            None if tenant_id.casefold() == own.casefold() else tenant_id
+        )
+
+    def _open_session(self) -> MediaSession:
+        session = MediaSession(self._platform, mp_uri=self._addresses().mp_uri)
+        self._sessions[session.session_id] = session
+        return session
+
+    async def _drop_session(self, session: MediaSession) -> None:
+        self._sessions.pop(session.session_id, None)
+        await session.close()
+
+    def _instance(self, addresses: Addresses) -> Identity:
+        if addresses.application_instance_id is None:
+            raise ValueError(
+                "expected the application instance that telephones are called from:"
+                " MIXMINUS_APPLICATION_INSTANCE_ID, or source"
+            )
+        return Identity.application_instance(addresses.application_instance_id, self._bot.name)
+
+    # Calls that others made.
+
+    def _take_incoming(self, resource: Mapping[str, Any], tenant_id: str) -> Delivery:
+        info = CallInfo.read(resource)
+        if info.tenant_id is not None and info.tenant_id.casefold() != tenant_id.casefold():
+            return Delivery.FOREIGN
+        if self._is_closing:
+            return Delivery.UNKNOWN
+        caller = info.source
+        peer = Peer(None) if caller is None else Peer(caller.id, caller.display_name)
+        self._add(resource, peer, tenant_id, created_at_s=time.monotonic())
+        return Delivery.TAKEN
+
+    async def _ask_about(self, call_id: str, tenant_id: str) -> CallInfo | None:
+        return await self._client_of(tenant_id).get(call_id)
+
+    def _adopt(self, info: CallInfo, tenant_id: str, waiting: list[Notification]) -> None:
+        """Follow a call that this host did not make, and hand it what was told of it meanwhile.
+
+        Audio that goes to another process, or went to one that is no more, cannot come here: such
+        a call is followed, and neither kept alive nor ended by this host.
+        """
+        log.info("call %s: found at the service", info.id)
+        others = [target for target in info.targets if target.kind != "application"]
+        peer = _peer(others) if others else Peer(None, "a meeting" if info.meeting else None)
+        is_owned = not info.is_app_hosted
+        self._add(info.raw, peer, tenant_id, created_at_s=time.monotonic(), is_owned=is_owned)
+        for notification in waiting:
+            self.deliver(notification, tenant_id)
 
     def _deliver_early(self) -> None:
         early = tuple(self._early)
@@ -211,15 +423,36 @@ class HostCalls:
             self.deliver(notification, tenant_id)
 
     def _on_ended(self, call: HostedCall) -> None:
-        self._sessions.pop(call.session.session_id, None)
+        if call.session is not None:
+            self._sessions.pop(call.session.session_id, None)
         self._calls.pop(normal_id(call.id), None)
         self._ended[normal_id(call.id)] = _report(call)
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
 
 
+def _incoming(notification: Notification) -> Mapping[str, Any] | None:
+    """Return the call that *notification* says comes in, or None when it says something else."""
+    data = notification.resource_data
+    if notification.change_type != ChangeType.CREATED or len(notification.resource_path) != 1:
+        return None
+    if not isinstance(data, Mapping) or data.get("state") != CallState.INCOMING:
+        return None
+    # The id of the resource, not of the URL: that may be written in another form.
+    call_id = data.get("id")
+    return data if isinstance(call_id, str) else {**data, "id": notification.call_id}
+
+
+def _peer(targets: Sequence[Target]) -> Peer:
+    identities = [t if isinstance(t, Identity) else t.identity for t in targets]
+    if len(identities) == 1:
+        return Peer(identities[0].id, identities[0].display_name)
+    return Peer(None, ", ".join(i.display_name or i.id or i.kind for i in identities))
+
+
 def _report(call: HostedCall) -> CallReport:
-    return CallReport(call.describe(), call.session.lateness_us())
+    lateness_us = np.empty(0, np.float32) if call.session is None else call.session.lateness_us()
+    return CallReport(call.describe(), lateness_us)
 
 
 def _is_guid(text: str) -> bool:

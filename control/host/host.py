@@ -12,6 +12,7 @@ from typing import Final, Self
 from mixminus.media.platform import MediaPlatform
 
 from ..client.calls import CallsClient
+from ..client.errors import CLIENT_ERRORS
 from ..client.keys import KeyCache
 from ..client.requests import GraphClient
 from ..client.tokens import ClientCredentials
@@ -20,9 +21,10 @@ from ..serving import HttpsServer
 from ..settings import HostSettings
 from ..tls import LOCAL_HOSTS, Certificate, LocalAuthority, client_context
 from .bot import Bot
-from .call import CLIENT_ERRORS
-from .calls import Addresses, HostCalls, UnknownUserError
+from .calls import Addresses, HostCalls
+from .errors import UnknownMeetingError, UnknownUserError
 from .hostfile import HostFile
+from .registration import WebhookRegistration
 from .web import CALLBACK_PATH, MEDIA_PATH, WebhookCounters, create_app
 
 log = logging.getLogger("mixminus.control.host")
@@ -72,8 +74,10 @@ class BotHost:
             client=CallsClient(self._graph),
             bot=bot,
             users=settings.users,
+            meetings=settings.meetings,
             addresses=self._addresses,
         )
+        self._registration = WebhookRegistration(self._graph, settings.app_id)
         self._port = 0
         self._start_task: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
@@ -105,6 +109,9 @@ class BotHost:
             host_file = self._host_file().save(self.settings.state_dir)
             stack.callback(host_file.unlink, missing_ok=True)
             stack.push_async_callback(self.calls.close)
+            if self.settings.register_webhook and self.bot.incoming_handler is not None:
+                stack.push_async_callback(self._registration.close)
+                await self._registration.start(self.url + CALLBACK_PATH)
             if self.bot.start_handler is not None:
                 self._start_task = asyncio.create_task(
                     self._run_start_handler(), name="bot on_start"
@@ -128,7 +135,7 @@ class BotHost:
         assert self.bot.start_handler is not None
         try:
             await self.bot.start_handler(self)
-        except (*CLIENT_ERRORS, UnknownUserError) as exc:
+        except (*CLIENT_ERRORS, UnknownUserError, UnknownMeetingError) as exc:
             log.error("the bot's on_start failed: %s", exc)  # noqa: TRY400
             raise
         except Exception:
@@ -174,4 +181,5 @@ class BotHost:
             tenant_id=self.settings.tenant_id,
             callback_uri=self.url + CALLBACK_PATH,
             mp_uri=self.url.replace("https://", "wss://", 1) + MEDIA_PATH,
+            application_instance_id=self.settings.application_instance_id,
         )

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI, Request, Response, WebSocket
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse
 from starlette.websockets import WebSocketDisconnect
 
 from mixminus.media.transports.link import LinkError, LinkGrant, accept_link
 
 from ..client.keys import KeysUnavailableError
-from ..client.requests import GraphConnectionError, GraphRequestError
-from ..client.tokens import TokenError
 from ..client.webhook import TokenRefusedError, parse_notifications
 from ..graph.notifications import NotificationError
-from .calls import CallReport, Delivery, UnknownUserError
+from .admin import add_admin
+from .calls import Delivery
+from .prompts import PROMPTS_PATH
+from .replies import RequestRefusedError, read_body
 
 if TYPE_CHECKING:
     from .host import BotHost
@@ -30,7 +29,6 @@ log = logging.getLogger("mixminus.control.host")
 
 CALLBACK_PATH: Final = "/api/calls"
 MEDIA_PATH: Final = "/media"
-MAX_BODY_BYTES: Final = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -42,16 +40,6 @@ class WebhookCounters:
     received: int = 0
     unknown: int = 0
     foreign: int = 0
-
-
-class RequestRefusedError(Exception):
-    """A request that is answered with an error body, as Graph shapes them."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
 
 
 class _StarletteSocket:
@@ -93,21 +81,23 @@ def create_app(host: BotHost) -> FastAPI:
     _add_error_bodies(app)
     _add_webhook(app, host)
     _add_media(app, host)
+    _add_prompts(app, host)
     _add_health(app, host)
-    _add_admin(app, host)
+    add_admin(app, host)
     return app
 
 
 def _add_error_bodies(app: FastAPI) -> None:
     @app.exception_handler(RequestRefusedError)
     async def refused(_: Request, error: RequestRefusedError) -> Response:
-        return _error(error.status, error.code, error.message)
+        return error.response()
 
     @app.exception_handler(404)
     @app.exception_handler(405)
     async def no_such_thing(request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
-        return _error(status, "itemNotFound", f"no {request.method} {request.url.path} here")
+        message = f"no {request.method} {request.url.path} here"
+        return RequestRefusedError(status, "itemNotFound", message).response()
 
 
 def _add_webhook(app: FastAPI, host: BotHost) -> None:
@@ -124,9 +114,11 @@ def _add_webhook(app: FastAPI, host: BotHost) -> None:
             log.warning("a notification was refused: %s", exc)
             raise RequestRefusedError(401, "InvalidAuthenticationToken", str(exc)) from None
         except KeysUnavailableError as exc:
-            raise RequestRefusedError(503, "serviceNotAvailable", str(exc)) from None
+            raise RequestRefusedError(
+                503, "serviceNotAvailable", str(exc), retry_after_s=exc.retry_after_s
+            ) from None
         try:
-            parsed = parse_notifications(await _read_body(request))
+            parsed = parse_notifications(await read_body(request))
         except NotificationError as exc:
             counters.malformed += 1
             raise RequestRefusedError(400, "invalidRequest", str(exc)) from None
@@ -183,6 +175,16 @@ def _add_media(app: FastAPI, host: BotHost) -> None:
             await link.close()
 
 
+def _add_prompts(app: FastAPI, host: BotHost) -> None:
+    @app.get(f"{PROMPTS_PATH}/{{name}}")
+    async def prompt(name: str) -> Response:
+        """Serve a file that the bot plays; its name is the secret."""
+        path = host.calls.prompts.find(name)
+        if path is None or not path.is_file():
+            raise RequestRefusedError(404, "itemNotFound", "no such prompt")
+        return FileResponse(path)
+
+
 def _add_health(app: FastAPI, host: BotHost) -> None:
     @app.get("/healthz")
     async def health() -> dict[str, Any]:
@@ -193,89 +195,3 @@ def _add_health(app: FastAPI, host: BotHost) -> None:
             "calls": len(host.calls),
             "scheduling": host.platform.scheduling,
         }
-
-
-def _add_admin(app: FastAPI, host: BotHost) -> None:
-    @app.post("/mixminus/v1/calls")
-    async def create(request: Request) -> Response:
-        """Call a user: ``{"user": name or id}``."""
-        _check_token(request, host.admin_token)
-        try:
-            body = json.loads(await _read_body(request))
-        except (ValueError, RecursionError):
-            raise RequestRefusedError(400, "invalidRequest", "expected JSON") from None
-        user = body.get("user") if isinstance(body, dict) else None
-        if not isinstance(user, str) or not user:
-            raise RequestRefusedError(400, "invalidRequest", "user: expected a name or an id")
-        try:
-            call = await host.calls.create(user=user)
-        except UnknownUserError as exc:
-            raise RequestRefusedError(404, "itemNotFound", str(exc)) from None
-        except GraphRequestError as exc:
-            raise RequestRefusedError(exc.status, exc.code, exc.message) from None
-        except (GraphConnectionError, TokenError) as exc:
-            raise RequestRefusedError(502, "serviceNotAvailable", str(exc)) from None
-        return JSONResponse(call.describe(), status_code=201)
-
-    @app.get("/mixminus/v1/calls")
-    async def list_calls(request: Request) -> dict[str, Any]:
-        """List the living calls and the last ended ones."""
-        _check_token(request, host.admin_token)
-        living = [call.describe() for call in host.calls]
-        return {"value": [*(report.description for report in host.calls.ended), *living]}
-
-    @app.get("/mixminus/v1/calls/{call_id}")
-    async def get(request: Request, call_id: str) -> dict[str, Any]:
-        """Report on one call: its states, its frames at each hop, the engine."""
-        _check_token(request, host.admin_token)
-        report = host.calls.report(call_id)
-        if report is None:
-            raise RequestRefusedError(404, "8522", "Call not found.")
-        return _full_report(host, report)
-
-    @app.delete("/mixminus/v1/calls/{call_id}")
-    async def hang_up(request: Request, call_id: str) -> Response:
-        """Hang up, and answer when nothing of the call is left."""
-        _check_token(request, host.admin_token)
-        call = host.calls.get(call_id)
-        if call is None:
-            raise RequestRefusedError(404, "8522", "Call not found.")
-        await call.hang_up()
-        await call.wait_closed()
-        return Response(status_code=204)
-
-
-def _full_report(host: BotHost, report: CallReport) -> dict[str, Any]:
-    notifications = {
-        **report.description["notifications"],
-        # Who sent a refused post is not known, so neither is its call.
-        "refused": host.webhook_counters.refused,
-    }
-    return {
-        **report.description,
-        "notifications": notifications,
-        "engine": asdict(host.platform.stats()),
-        "latenessUs": [round(float(us), 1) for us in report.lateness_us],
-    }
-
-
-def _check_token(request: Request, token: str) -> None:
-    given = request.headers.get("Authorization", "")
-    if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-        raise RequestRefusedError(401, "unauthenticated", "expected the token of host.json")
-
-
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RequestRefusedError(
-                413, "invalidRequest", f"expected at most {MAX_BODY_BYTES} bytes"
-            )
-    return bytes(body)
-
-
-def _error(status: int, code: str, message: str) -> Response:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse({"error": {"code": code, "message": message}}, status, headers)

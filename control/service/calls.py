@@ -1,4 +1,4 @@
-"""All calls of a service: what a request may do with them, and who may see them."""
+"""All calls of a service: made, received, found, reported on, ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import logging
 import uuid
 from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,22 @@ from mixminus.media.platform import EngineStats
 
 from .. import call_state as cs
 from ..graph import errors
+from ..graph.enums import CallState
 from ..graph.errors import GraphError
-from ..graph.resources import CallIdentity, CallKind, CallRequest, call_resource
-from ..store.base import AppRow, CallRow, StoreError
-from .conference import LegReport
-from .directory import Directory
+from ..graph.participants import identity_set
+from ..graph.requests import CallOptions, CallRequest, MediaConfig, Target
+from ..graph.resources import CallIdentity, answered_by, call_resource, incoming_call_resource
+from ..store.base import AppRow, CallRow, MeetingRow, StoreError
+from .bot_media import BotMedia
 from .guard import AddressGuard, AddressRefusedError
-from .live_call import CallServices, LiveCall, StateChange
-from .rows import changed_row, notification_bodies
-from .switchboard import Device
+from .invitation import AppUnreachableError
+from .live_call import LiveCall, StateChange
+from .meetings import Meetings
+from .member import Member
+from .plans import EnterPlan, Plan, RingPlan
+from .rooms import GROUP, PEER_TO_PEER, Party, Room
+from .rows import call_bodies, changed_row
+from .services import CallServices
 from .tokens import Principal
 
 log = logging.getLogger("mixminus.control.calls")
@@ -36,6 +44,10 @@ KEPT_CALLS = 100
 END_S = 10.0
 """How long a call may take to end when the service stops."""
 
+LINK_SLOTS = 16
+HOSTED_SLOTS = 64
+"""Ring slots of a leg whose audio this service plays and records itself: it may stall for 1.2 s."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallReport:
@@ -45,7 +57,8 @@ class CallReport:
     tenant_id: str
     state: str
     states: tuple[StateChange, ...]
-    legs: dict[str, LegReport]
+    legs: dict[str, dict[str, int]]
+    transports: dict[str, dict[str, int]]
     engine: EngineStats
     lateness_us: NDArray[np.float32]
 
@@ -56,13 +69,12 @@ class CallBook:
     Thread: the loop's.
     """
 
-    def __init__(self, services: CallServices, directory: Directory, guard: AddressGuard) -> None:
-        self._services, self._directory, self._guard = services, directory, guard
+    def __init__(self, services: CallServices, guard: AddressGuard, meetings: Meetings) -> None:
+        self._services, self._guard, self._meetings = services, guard, meetings
         self._living: dict[str, LiveCall] = {}
         self._over: OrderedDict[str, CallReport] = OrderedDict()
         self._forgetting: set[asyncio.Task[None]] = set()
         self._is_closing = False
-        services.switchboard.on_device_gone = self._device_gone
 
     @property
     def living(self) -> int:
@@ -73,11 +85,11 @@ class CallBook:
         """End the calls of an earlier run: their media ended with it."""
         store = self._services.store
         for row in await store.living_calls():
-            call = cs.merge_remote(cs.Call(row.call_id), row.resource)
-            for event in (cs.ServiceStopped(), cs.TornDown()):
+            call = cs.Call(row.call_id, CallState(row.state), cs.Setup.DONE)
+            for event in (cs.Ended(cs.SERVICE_STOPPED), cs.TornDown()):
                 call, effects = call.apply(event)
-                row = changed_row(row, call, None)
-                await store.save_call(row, notification_bodies(row, effects))
+                row = changed_row(row, call)
+                await store.save_call(row, call_bodies(row, effects))
         await store.forget_calls(KEPT_CALLS)
 
     async def create(self, request: CallRequest, app: AppRow) -> dict[str, Any]:
@@ -85,46 +97,106 @@ class CallBook:
 
         Raises: GraphError.
         """
-        self._check_carried(request)
         if request.source_app_id not in (None, app.app_id):
             raise errors.source_identity_invalid()
-        descriptor = _parse_blob(request)
-        callee = self._directory.user(request.target_user_ids[0])
-        if callee is None:
-            raise errors.user_not_found(request.target_user_ids[0])
-        await self._check_addresses(request.callback_uri, descriptor.mp_uri)
-        # After the last wait: other calls may have been made, or the end begun, during it.
-        if self._is_closing or self.living >= self._services.settings.max_calls:
-            raise GraphError(
-                503, "serviceNotAvailable", "No more calls now.", {"Retry-After": "10"}
-            )
-        identity = CallIdentity(
-            call_id=str(uuid.uuid4()),
-            chain_id=str(uuid.uuid4()),
-            participant_id=str(uuid.uuid4()),
-            tenant_id=app.tenant_id,
-            app_id=app.app_id,
-            app_name=app.display_name,
-        )
-        resource = call_resource(request, identity, _shown_media_config(request, descriptor))
-        row = CallRow(
-            identity.call_id,
-            app.app_id,
-            app.tenant_id,
-            request.callback_uri,
-            resource["state"],
-            False,
-            resource,
-        )
-        live = LiveCall(self._services, row, callee, descriptor, self._call_over)
-        self._living[row.call_id] = live
+        if request.source_kind == "applicationInstance":
+            self._expect_own_instance(request, app)
+        for target in request.targets:
+            if target.kind == "user" and self._services.directory.user(target.id) is None:
+                raise errors.user_not_found(target.id)
+        media = await self.bot_media(request.media)
+        await self.expect_reachable("callbackUri", request.callback_uri)
+        room, in_lobby, request = await self._room_for(request, app)
         try:
-            await live.begin()
+            # After the last wait: other calls may have been made, or the end begun, during it.
+            self._expect_room_for_more()
+            return await self._create_in(room, request, app, media, in_lobby=in_lobby)
         except BaseException:
-            del self._living[row.call_id]
+            self._services.rooms.discard(room)
             raise
-        log.info("call %s: created", row.call_id)
-        return resource
+
+    async def receive(
+        self,
+        target: Target,
+        room: Room,
+        source: Party,
+        *,
+        call_id: str | None = None,
+        policy_recording: bool = False,
+        transferor: dict[str, Any] | None = None,
+        call_routes: Sequence[dict[str, Any]] = (),
+    ) -> LiveCall:
+        """Tell an application of an incoming call from *source*; see its ``settled``.
+
+        Raises: AppUnreachableError; StoreError.
+        """
+        services = self._services
+        app = await services.store.app(target.id)
+        if app is None:
+            raise AppUnreachableError(f"no application {target.id} is registered")
+        if app.webhook is None:
+            raise AppUnreachableError(f"the application {target.id} has no webhook")
+        if self._is_closing or self.living >= services.settings.max_calls:
+            raise AppUnreachableError("no more calls now")
+        call_id = call_id or str(uuid.uuid4())
+        participant_id = str(uuid.uuid4())
+        caller = source.member
+        resource = incoming_call_resource(
+            self._identity(call_id, participant_id, room, app),
+            callback_uri=app.webhook,
+            source=answered_by(caller.identity),
+            source_participant_id=caller.participant_id,
+            observed_participant_id=caller.participant_id if policy_recording else None,
+            transferor=transferor,
+            call_routes=call_routes,
+            **_meeting_members(room),
+        )
+        row = CallRow(
+            call_id, app.app_id, app.tenant_id, app.webhook, resource["state"], False, resource
+        )
+        live = LiveCall(
+            services,
+            row,
+            room=room,
+            member=None,
+            media=None,
+            plan=EnterPlan(),
+            options=CallOptions(),
+            on_over=self._call_over,
+        )
+        settings = services.settings
+        seconds = settings.answer_policy_s if policy_recording else settings.answer_s
+        live.set_timer("answer", seconds, lambda: live.end(cs.BOT_SILENT))
+        await self._begin(live)
+        return live
+
+    async def bot_media(self, config: MediaConfig) -> BotMedia:
+        """Make what carries a bot's audio.
+
+        Raises: GraphError 400 for a blob that cannot be read or an address that is refused.
+        """
+        if not config.is_app_hosted:
+            for info in config.prefetch:
+                await self.expect_reachable("mediaConfig.preFetchMedia.uri", info.uri)
+            return BotMedia(self._services, config, None)
+        try:
+            descriptor = MediaSessionDescriptor.from_blob(config.blob or "")
+        except DescriptorError as error:
+            raise errors.invalid_argument(f"mediaConfig.blob: {error}.") from None
+        await self.expect_reachable("mpUri", descriptor.mp_uri, ("wss", "net.tcp"))
+        return BotMedia(self._services, config, descriptor)
+
+    async def expect_reachable(
+        self, name: str, uri: str, schemes: tuple[str, ...] = ("https",)
+    ) -> None:
+        """Refuse an address that this service may not connect to.
+
+        Raises: GraphError 400 naming the member.
+        """
+        try:
+            await self._guard.pin(uri, schemes)
+        except AddressRefusedError as error:
+            raise errors.invalid_argument(f"{name}: {error}.") from None
 
     def find(self, call_id: str, principal: Principal) -> LiveCall:
         """Return a living call of that application.
@@ -132,14 +204,18 @@ class CallBook:
         Raises: GraphError 404, also for another application's call.
         """
         live = self._living.get(call_id)
-        if live is None or not _may_see(principal, live.row.app_id, live.row.tenant_id):
+        if live is None or not _may_see(principal, live.app_id, live.tenant_id):
             raise errors.call_not_found()
         return live
 
-    def ringing_or_answered(self, call_id: object, device: Device) -> LiveCall | None:
-        """Return a living call to the user of *device*."""
-        live = self._living.get(call_id) if isinstance(call_id, str) else None
-        return live if live is not None and live.callee.user_id == device.user_id else None
+    def of_app(self, call_id: str, like: LiveCall) -> LiveCall | None:
+        """Return a living call of the same application as *like*, or None."""
+        other = self._living.get(call_id)
+        same = other is not None and (other.app_id, other.tenant_id) == (
+            like.app_id,
+            like.tenant_id,
+        )
+        return other if same else None
 
     async def report(self, call_id: str, principal: Principal) -> dict[str, Any]:
         """Return what happened in a call, also in one of the last that are over.
@@ -156,8 +232,8 @@ class CallBook:
             "state": report.state,
             "states": [{"state": s.state, "atMs": s.at_ms} for s in report.states],
             "notifications": asdict(counts),
-            "legs": {name: leg.leg for name, leg in report.legs.items()},
-            "transports": {name: leg.transport for name, leg in report.legs.items()},
+            "legs": report.legs,
+            "transports": report.transports,
             "engine": asdict(report.engine),
             "latenessUs": [round(us, 1) for us in report.lateness_us.tolist()],
         }
@@ -169,28 +245,126 @@ class CallBook:
         await asyncio.gather(*(self._end(live) for live in living))
         await asyncio.gather(*self._forgetting, return_exceptions=True)
 
+    # ---- making ----------------------------------------------------------------------------------
+
+    async def _room_for(self, request: CallRequest, app: AppRow) -> tuple[Room, bool, CallRequest]:
+        """Return where the call takes place, and whether the application waits in a lobby."""
+        if request.meeting is None:
+            kind = PEER_TO_PEER if len(request.targets) == 1 else GROUP
+            organizer = identity_set("application", app.app_id, app.display_name)
+            return self._services.rooms.create(kind, organizer=organizer), False, request
+        meeting = await self._meetings.find(request.meeting, app.tenant_id)
+        room = self._services.rooms.of_meeting(meeting)
+        source_id = request.source_id or app.app_id
+        if room.conversation.has_identity(request.source_kind, source_id):
+            raise errors.conflict(
+                "This identity is in the meeting already: join again under another source."
+            )
+        is_guest = request.source_kind == "guest"
+        return room, is_guest and meeting.lobby, _resolved(request, meeting)
+
+    async def _create_in(
+        self,
+        room: Room,
+        request: CallRequest,
+        app: AppRow,
+        media: BotMedia,
+        *,
+        in_lobby: bool,
+    ) -> dict[str, Any]:
+        participant_id, call_id = str(uuid.uuid4()), str(uuid.uuid4())
+        name = request.source_name or app.display_name
+        member = add_app_member(
+            room,
+            identity=identity_set(request.source_kind, request.source_id or app.app_id, name),
+            kind=request.source_kind,
+            display_name=name,
+            participant_id=participant_id,
+            app_id=app.app_id,
+            media=media,
+            in_lobby=in_lobby,
+            in_default_mix=request.media.in_default_mix,
+        )
+        identity = self._identity(call_id, participant_id, room, app)
+        resource = call_resource(request, identity, shown_config(request.media))
+        row = CallRow(
+            call_id,
+            app.app_id,
+            app.tenant_id,
+            request.callback_uri,
+            resource["state"],
+            False,
+            resource,
+        )
+        ringing_s = request.ringing_timeout_s or self._services.settings.ringing_s
+        plan: Plan = RingPlan(request.targets, ringing_s) if request.targets else EnterPlan()
+        live = LiveCall(
+            self._services,
+            row,
+            room=room,
+            member=member,
+            media=media,
+            plan=plan,
+            options=request.options,
+            on_over=self._call_over,
+        )
+        await self._begin(live)
+        log.info("call %s: created", row.call_id)
+        return live.row.resource
+
+    async def _begin(self, live: LiveCall) -> None:
+        self._living[live.id] = live
+        try:
+            await live.begin()
+        except BaseException:
+            del self._living[live.id]
+            await live.close()
+            raise
+
+    def _identity(self, call_id: str, participant_id: str, room: Room, app: AppRow) -> CallIdentity:
+        return CallIdentity(
+            call_id=call_id,
+            chain_id=room.id,
+            participant_id=participant_id,
+            tenant_id=app.tenant_id,
+            app_id=app.app_id,
+            app_name=app.display_name,
+        )
+
+    def _expect_own_instance(self, request: CallRequest, app: AppRow) -> None:
+        owner = self._services.directory.instance_owner(request.source_id or "")
+        if owner != app.app_id:
+            raise errors.source_identity_invalid()
+
+    def _expect_room_for_more(self) -> None:
+        if self._is_closing or self.living >= self._services.settings.max_calls:
+            raise GraphError(
+                503, "serviceNotAvailable", "No more calls now.", {"Retry-After": "10"}
+            )
+
+    # ---- ending ----------------------------------------------------------------------------------
+
     async def _end(self, live: LiveCall) -> None:
         try:
             async with asyncio.timeout(END_S):
-                await live.dispatch(cs.ServiceStopped())
+                await live.dispatch(cs.Ended(cs.SERVICE_STOPPED))
                 await live.ended.wait()
         except TimeoutError:
-            log.warning("call %s: did not end within %s s", live.row.call_id, END_S)
+            log.warning("call %s: did not end within %s s", live.id, END_S)
         except StoreError:
-            log.exception("call %s: its end could not be written", live.row.call_id)
+            log.exception("call %s: its end could not be written", live.id)
         finally:
             await live.close()
 
     def _call_over(self, live: LiveCall) -> None:
-        call_id = live.row.call_id
-        self._over[call_id] = self._report(live)
+        self._over[live.id] = self._report(live)
         while len(self._over) > KEPT_CALLS:
             self._over.popitem(last=False)
-        del self._living[call_id]
+        del self._living[live.id]
         result = live.call.result
         log.info(
             "call %s: over after %.1f s, %s",
-            call_id,
+            live.id,
             live.states[-1].at_ms / 1000,
             "" if result is None else f"{result.code}/{result.subcode}",
         )
@@ -199,52 +373,98 @@ class CallBook:
         task.add_done_callback(self._forgetting.discard)
 
     async def _forget(self) -> None:
-        await self._services.store.forget_calls(KEPT_CALLS)
-
-    def _device_gone(self, device: Device) -> None:
-        for live in tuple(self._living.values()):
-            live.device_gone(device)
+        try:
+            await self._services.store.forget_calls(KEPT_CALLS)
+        except StoreError:
+            log.exception("ended calls are not forgotten yet")
 
     def _report(self, live: LiveCall) -> CallReport:
         platform = self._services.platform
+        legs, transports = live.media_report()
         return CallReport(
-            app_id=live.row.app_id,
-            tenant_id=live.row.tenant_id,
+            app_id=live.app_id,
+            tenant_id=live.tenant_id,
             state=live.call.state.value,
             states=tuple(live.states),
-            legs=live.conference.report(),
+            legs=legs,
+            transports=transports,
             engine=platform.stats(),
             lateness_us=platform.lateness_us(live.first_tick),
         )
 
-    def _check_carried(self, request: CallRequest) -> None:
-        """Refuse what is documented but not carried here. The first lines to change for more."""
-        if request.kind is not CallKind.PEER_TO_PEER:
-            raise errors.not_implemented(request.kind.value)
-        if not request.is_app_hosted:
-            raise errors.not_implemented("serviceHostedMediaConfig")
 
-    async def _check_addresses(self, callback_uri: str, mp_uri: str) -> None:
-        for name, uri in (("callbackUri", callback_uri), ("mpUri", mp_uri)):
-            try:
-                await self._guard.pin(uri)
-            except AddressRefusedError as error:
-                raise errors.invalid_argument(f"{name}: {error}.") from None
+def add_app_member(
+    room: Room,
+    *,
+    identity: dict[str, Any],
+    kind: str,
+    display_name: str,
+    participant_id: str,
+    app_id: str,
+    media: BotMedia,
+    in_lobby: bool = False,
+    in_default_mix: bool = True,
+) -> Member:
+    """Put an application into a room, with a leg for the audio of its link, or that made here."""
+    is_hosted_here = not media.is_app_hosted
+    slots = HOSTED_SLOTS if is_hosted_here else LINK_SLOTS
+    return room.conversation.add(
+        identity=identity,
+        kind=kind,
+        display_name=display_name,
+        participant_id=participant_id,
+        in_lobby=in_lobby,
+        in_default_mix=in_default_mix,
+        meeting_role="guest" if kind == "guest" else "attendee",
+        media_kind="service" if is_hosted_here else "link",
+        app_id=app_id,
+        source_slots=slots,
+        render_slots=slots,
+        paced=is_hosted_here,
+    )
+
+
+def _resolved(request: CallRequest, meeting: MeetingRow) -> CallRequest:
+    """Name the thread of a meeting that was joined by its id or token."""
+    if request.chat_info is not None:
+        return request
+    return replace(request, chat_info=_chat_info(meeting))
+
+
+def _chat_info(meeting: MeetingRow) -> dict[str, Any]:
+    return {
+        "@odata.type": "#microsoft.graph.chatInfo",
+        "threadId": meeting.thread_id,
+        "messageId": meeting.message_id,
+        "replyChainMessageId": None,
+    }
+
+
+def _meeting_members(room: Room) -> dict[str, Any]:
+    """Return what an application needs to rejoin the meeting that it is called into."""
+    meeting = room.conversation.meeting
+    if meeting is None:
+        return {}
+    organizer = identity_set(
+        "user", meeting.organizer_id, meeting.organizer_name, tenantId=meeting.tenant_id
+    )
+    meeting_info = {
+        "@odata.type": "#microsoft.graph.organizerMeetingInfo",
+        "organizer": organizer,
+        "allowConversationWithoutHost": meeting.allow_without_host,
+    }
+    return {"chat_info": _chat_info(meeting), "meeting_info": meeting_info}
+
+
+def shown_config(config: MediaConfig) -> dict[str, Any]:
+    """Echo the media configuration, without its secret."""
+    if config.blob is None:
+        return config.shown
+    descriptor = MediaSessionDescriptor.from_blob(config.blob)
+    if descriptor.link_secret is None:
+        return config.shown
+    return {**config.shown, "blob": descriptor.redacted()}
 
 
 def _may_see(principal: Principal, app_id: str, tenant_id: str) -> bool:
     return (principal.app_id, principal.tenant_id) == (app_id, tenant_id)
-
-
-def _parse_blob(request: CallRequest) -> MediaSessionDescriptor:
-    try:
-        return MediaSessionDescriptor.from_blob(request.blob or "")
-    except DescriptorError as error:
-        raise errors.invalid_argument(f"mediaConfig.blob: {error}.") from None
-
-
-def _shown_media_config(request: CallRequest, descriptor: MediaSessionDescriptor) -> dict[str, Any]:
-    """Echo the media configuration, without its secret."""
-    if descriptor.link_secret is None:
-        return request.media_config
-    return {**request.media_config, "blob": descriptor.redacted()}

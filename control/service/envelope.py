@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..graph import errors
@@ -23,6 +24,7 @@ from ..store.base import StoreError
 log = logging.getLogger("mixminus.control.service")
 
 IDS = "mixminus.request_ids"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 CLIENT_ID_CHARS = 64
 """Longer client-request-ids are not echoed."""
 
@@ -85,14 +87,9 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 404:
-            last = request.url.path.rstrip("/").rpartition("/")[2]
-            translated = GraphError(
-                404, "itemNotFound", f"Resource not found for the segment '{last[:64]}'."
-            )
+            translated = errors.segment_not_found(request.url.path.rstrip("/").rpartition("/")[2])
         elif error.status_code == 405:
-            translated = GraphError(
-                405, "notAllowed", f"{request.method} is not allowed here.", error.headers
-            )
+            translated = errors.not_allowed(request.method, _allowed(request))
         else:
             translated = GraphError(error.status_code, "invalidRequest", str(error.detail))
         return _respond(translated, request.scope[IDS])
@@ -102,6 +99,18 @@ def add_error_handlers(app: FastAPI) -> None:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return _respond(errors.invalid_argument(f"{where}: {first['msg']}."), request.scope[IDS])
+
+
+def _allowed(request: Request) -> str:
+    """Name the methods that a path knows: several routes may share it."""
+    return ", ".join(
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    )
 
 
 def _respond(error: GraphError, ids: Mapping[str, str]) -> JSONResponse:

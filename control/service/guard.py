@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from urllib.parse import urlsplit
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 Address = IPv4Address | IPv6Address
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
-DEFAULT_PORTS = {"https": 443, "wss": 443}
+DEFAULT_PORTS: Final = {"https": 443, "wss": 443, "net.tcp": 808}
+SCHEMES: Final = ("https", "wss")
+"""What is connected to: HTTPS for all that is posted or fetched, WSS for a bot's media link."""
+
+MAX_URI_CHARS: Final = 2048
+
+GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+"""All that IANA has given out; beyond it are only special addresses, some not yet in Python."""
+NAT64: Final = IPv6Network("64:ff9b::/96")
+
+_NOT_IN_A_URI = re.compile(r"[\x00-\x20\x7f\\]")
+_NUMBER = re.compile(r"(0[xX][0-9a-fA-F]*|[0-9]+)\Z")
 
 
 class AddressRefusedError(ValueError):
@@ -31,17 +44,21 @@ class AddressGuard:
         self._allow_private = allow_private
         self._resolve = resolver
 
-    async def pin(self, uri: str) -> str | None:
+    async def pin(self, uri: str, schemes: tuple[str, ...] = SCHEMES) -> str | None:
         """Return the address that *uri* may be reached at, or None when any will do.
 
         The connection must go to that very address: a name may mean another one a moment later.
 
-        Raises: AddressRefusedError when the name is unknown or means a network that is not public.
+        Raises: AddressRefusedError when *uri* has another scheme or no proper host, and when its
+                name is unknown or means a network that is not public.
         """
+        parts = checked(uri, schemes)
         if self._allow_private:
             return None
-        parts = urlsplit(uri)
-        host = parts.hostname or ""
+        host = (parts.hostname or "").removesuffix(".")
+        if host == "localhost" or host.endswith(".localhost"):
+            # RFC 6761 section 6.3: never anything else, whatever a resolver says.
+            raise AddressRefusedError(f"the host {host!r} is not on a public network")
         port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
         try:
             addresses = [
@@ -57,7 +74,36 @@ class AddressGuard:
         try:
             return [str(ip_address(host))]
         except ValueError:
+            if _NUMBER.match(host.rpartition(".")[2]):
+                # 2130706433, 0x7f.1 and 0177.0.0.1 are addresses to a resolver, and to nobody else.
+                raise
             return await self._resolve(host, port)
+
+
+def checked(uri: str, schemes: tuple[str, ...] = SCHEMES) -> SplitResult:
+    """Take *uri* apart if it is one that every reader takes apart alike.
+
+    Raises: AddressRefusedError naming what was expected and what came.
+    """
+    if len(uri) > MAX_URI_CHARS:
+        raise AddressRefusedError(f"expected at most {MAX_URI_CHARS} characters, got {len(uri)}")
+    if _NOT_IN_A_URI.search(uri) or not uri.isascii():
+        raise AddressRefusedError(
+            "expected a URI of ASCII without spaces and backslashes (a host name in punycode)"
+        )
+    try:
+        parts = urlsplit(uri)
+        port = parts.port
+    except ValueError as error:
+        raise AddressRefusedError(f"expected a URI, got one that is broken: {error}") from None
+    if parts.scheme not in schemes:
+        expected = " or ".join(schemes)
+        raise AddressRefusedError(f"expected a URI of {expected}, got {parts.scheme or 'none'!r}")
+    if "@" in parts.netloc:
+        raise AddressRefusedError("expected a URI without user information")
+    if not parts.hostname or "%" in parts.netloc or port == 0:
+        raise AddressRefusedError("expected a URI with a host name")
+    return parts
 
 
 def is_public(address: Address) -> bool:
@@ -65,8 +111,10 @@ def is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address):
         # 64:ff9b::/96 (RFC 6052), 2002::/16 (6to4) and ::ffff:0:0/96 carry an IPv4 address.
         inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address.packed[:12] == bytes.fromhex("0064ff9b") + bytes(8):
+        if inner is None and address in NAT64:
             inner = IPv4Address(address.packed[12:])
         if inner is not None:
             return is_public(inner)
+        if address not in GLOBAL_UNICAST:
+            return False
     return address.is_global and not address.is_multicast

@@ -1,44 +1,39 @@
-"""One call while it lives: events into the state machine, its effects carried out."""
+"""One call resource while it lives: events into the state machine, its effects carried out."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, assert_never
-
-from mixminus.media.descriptor import MediaSessionDescriptor
-from mixminus.media.platform import MediaPlatform
-from mixminus.media.transports.link import LinkError
-from mixminus.media.transports.sdp import SdpError
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, assert_never
 
 from .. import call_state as cs
-from ..graph.enums import CallState
-from ..store.base import CallRow, Store, StoreError, UserRow
-from .conference import Conference, MediaEdges
-from .notifier import Notifier
-from .rows import changed_row, notification_bodies
-from .settings import ServiceSettings
-from .switchboard import Device, Switchboard
+from ..call_state import ResultInfo
+from ..graph import errors
+from ..graph.enums import CallState, ChangeType, Tone
+from ..graph.notifications import Notification
+from ..graph.participants import RosterChange, roster_notification, sharing_notification
+from ..graph.requests import CallOptions, Target
+from ..store.base import CallRow, StoreError
+from .bot_media import BotMedia, BotMediaError
+from .conversation import Conversation
+from .invitation import Answered, Failed, Invitation, Outcome, Ringing, invite
+from .member import Member
+from .operations import Operations
+from .rooms import Party, Room
+from .rows import call_bodies, changed_row, other_bodies
+
+if TYPE_CHECKING:
+    from .ivr.media import ServiceHostedMedia
+    from .plans import Plan
+    from .services import CallServices
 
 STORE_WAIT_S = 1.0
 """How long a call whose end the store did not take waits before it tries again."""
 
 log = logging.getLogger("mixminus.control.calls")
-
-
-@dataclass(frozen=True, slots=True)
-class CallServices:
-    """What every call of a service uses."""
-
-    store: Store
-    notifier: Notifier
-    switchboard: Switchboard
-    platform: MediaPlatform
-    edges: MediaEdges
-    settings: ServiceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,334 +44,453 @@ class StateChange:
     at_ms: int
 
 
-class RtcError(Exception):
-    """What a device asked for cannot be done; the code is for programs."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
-
-
 class LiveCall:
-    """One call from its creation to its end.
+    """An application's participation in a conversation, from its creation to its end.
 
     All events go through :meth:`dispatch`, one after another: state machine, then call row and
     notifications in one transaction, then the other effects. Nothing else changes the state.
     Thread: the loop's.
     """
 
+    is_app = True
+
     def __init__(
         self,
         services: CallServices,
         row: CallRow,
-        callee: UserRow,
-        descriptor: MediaSessionDescriptor,
+        *,
+        room: Room,
+        member: Member | None,
+        media: BotMedia | None,
+        plan: Plan,
+        options: CallOptions,
         on_over: Callable[[LiveCall], None],
     ) -> None:
-        self._services, self.row, self.callee = services, row, callee
-        self._descriptor, self._on_over = descriptor, on_over
-        self.call, self._first_effects = cs.Call.create(row.call_id)
-        self.conference = Conference(
-            services.platform,
-            services.edges,
-            on_link_closed=lambda reason: self.post(cs.LinkLost(reason)),
-            on_caller_closed=lambda reason: self.caller_gone(),
-        )
+        self.services, self.row, self.room = services, row, room
+        self.options = options
+        self.invitations: set[Invitation] = set()
+        self.settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        """An incoming call's outcome: who took it, or why nobody did."""
+        self._member, self._media, self._plan, self._on_over = member, media, plan, on_over
+        begin = cs.Call.receive if row.resource["direction"] == "incoming" else cs.Call.create
+        self.call, self._first_effects = begin(row.call_id)
+        self.operations = Operations(self)
         self._lock = asyncio.Lock()
-        self._applying: set[asyncio.Task[None]] = set()
+        self._applying: set[asyncio.Task[Any]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._media_tasks: set[asyncio.Task[None]] = set()
-        self._reconnecting: asyncio.Task[None] | None = None
-        self._offers: dict[int, str] = {}
-        self._device: int | None = None
-        self._ring_deadline: float | None = None
+        self._held_back: list[str] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._stop_watching: Callable[[], None] = lambda: None
+        self._met: dict[str, Party] = {}
         self._created = time.monotonic()
         self.first_tick = services.platform.stats().ticks
         self.states: list[StateChange] = []
         self.ended = asyncio.Event()
 
-    # ---- what may be done with a call ------------------------------------------------------------
+    # ---- what others see -------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The call's id."""
+        return self.row.call_id
+
+    @property
+    def app_id(self) -> str:
+        """Whose call it is."""
+        return self.row.app_id
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant it is in."""
+        return self.row.tenant_id
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation that this call is a participation in."""
+        return self.room.conversation
+
+    @property
+    def member(self) -> Member:
+        """The application's own entry in the roster; an incoming call has none until answered."""
+        assert self._member is not None
+        return self._member
+
+    @property
+    def is_app_hosted(self) -> bool:
+        """Whether the application handles the audio itself."""
+        return self._media is not None and self._media.is_app_hosted
+
+    @property
+    def media(self) -> ServiceHostedMedia | None:
+        """What plays and records for the application, when the service does that."""
+        return None if self._media is None else self._media.hosted
+
+    def counters(self) -> dict[str, int]:
+        """Return what became of the frames between the conversation and the bot."""
+        return {} if self._media is None else self._media.counters()
+
+    def media_report(self) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
+        """Return what became of the frames in each party's leg, and in what carried them.
+
+        The bot is "bot", the first who was met "caller"; others go by their participant ids.
+        """
+        if self._member is None:
+            return {}, {}
+        self._meet()
+        parties: dict[str, Party] = {"bot": self}
+        for participant_id, party in self._met.items():
+            parties["caller" if len(parties) == 1 else participant_id] = party
+        legs = {name: asdict(party.member.leg.counters()) for name, party in parties.items()}
+        return legs, {name: party.counters() for name, party in parties.items()}
+
+    def expect_established(self) -> None:
+        """Refuse an action that needs an established call.
+
+        Raises: GraphError 400, 8528 once the call ends, else 8501.
+        """
+        if self.call.is_ending:
+            raise errors.call_terminated()
+        if not self.call.is_established:
+            raise errors.call_not_established()
+
+    def expect_group(self) -> None:
+        """Refuse an action that a call of two does not have.
+
+        Raises: GraphError 400/8548.
+        """
+        if self.room.is_peer_to_peer:
+            raise errors.not_a_group_call()
+
+    # ---- events ----------------------------------------------------------------------------------
 
     async def begin(self) -> None:
         """Write the new call and start to set it up.
 
         Raises: StoreError; then there is no call.
         """
-        try:
-            async with self._lock:
-                await self._commit(self.call, self._first_effects)
-                self.keep_alive()
-                self._perform(self._first_effects)
-        except BaseException:
-            await self.conference.close()
-            raise
+        async with self._lock:
+            await self._commit(self.call, self._first_effects)
+            if self._member is not None:
+                self.room.join(self)
+            self.keep_alive()
+            self._perform(self._first_effects)
 
-    async def dispatch(self, event: cs.Event) -> None:
+    async def dispatch(self, event: cs.Event) -> bool:
         """Apply *event*, keep what it changed, then carry out what is to be done.
 
+        Returns whether it meant anything now.
         Raises: StoreError; then nothing changed.
         Cancelling it cancels the waiting alone: what is in the store and what is here stay one.
         """
-        task = asyncio.create_task(self._apply(event), name=f"event of call {self.row.call_id}")
+        task = asyncio.create_task(self._apply(event), name=f"event of call {self.id}")
         self._applying.add(task)
         task.add_done_callback(self._applying.discard)
-        await asyncio.shield(task)
-
-    async def _apply(self, event: cs.Event) -> None:
-        async with self._lock:
-            call, effects = self.call.apply(event)
-            if call is not self.call:
-                await self._commit(call, effects)
-                self._perform(effects)
+        return await asyncio.shield(task)
 
     def post(self, event: cs.Event) -> None:
         """Dispatch *event* soon; for those who cannot wait."""
-        self._spawn(self.dispatch(event), self._tasks)
+        self.spawn(self.dispatch(event))
+
+    def end(self, result: ResultInfo) -> None:
+        """End the call, soon, with *result*. Again is no error."""
+        self.post(cs.Ended(result))
+
+    async def update(self, changes: Mapping[str, Any], *notifications: Notification) -> None:
+        """Change members of the resource and tell the application, in one transaction.
+
+        After the end nothing is changed or told. Raises: StoreError; then nothing changed.
+        """
+        async with self._lock:
+            if self.call.is_over:
+                return
+            row = replace(self.row, resource={**self.row.resource, **changes})
+            bodies = other_bodies(row, notifications)
+            await self.services.store.save_call(row, bodies)
+            self.row = row
+            if bodies:
+                self.services.notifier.wake(row.call_id)
+
+    async def notify(self, *notifications: Notification) -> None:
+        """Tell the application, in order with the changes of state.
+
+        Raises: StoreError; then it is not told.
+        """
+        await self.update({}, *notifications)
+
+    async def take(self, callback_uri: str | None, changes: Mapping[str, Any]) -> None:
+        """Keep what an answer or a redirect says about later notifications.
+
+        Raises: StoreError; then nothing changed.
+        """
+        async with self._lock:
+            uri = callback_uri or self.row.callback_uri
+            resource = {**self.row.resource, **changes, "callbackUri": uri}
+            row = replace(self.row, callback_uri=uri, resource=resource)
+            await self.services.store.save_call(row, [])
+            self.row = row
+
+    def enter(self, member: Member, media: BotMedia, options: CallOptions) -> None:
+        """Be *member* of the room, *media* carrying its audio: the bot answers the call."""
+        self._member, self._media, self.options = member, media, options
+        self.room.join(self)
+
+    @property
+    def has_entered(self) -> bool:
+        """Whether the application has an entry in the roster."""
+        return self._member is not None
+
+    def release(self) -> None:
+        """Leave the room to the others: their call goes on."""
+        self._meet()
+        self.room.release(self, cs.TRANSFERRED)
 
     def keep_alive(self) -> None:
         """Begin the time anew within which the next keepAlive must come."""
         if not self.call.is_over:
-            seconds = self._services.settings.keep_alive_s
-            self._set_timer("keepAlive", seconds, lambda: self.post(cs.KeepAliveMissed()))
+            seconds = self.services.settings.keep_alive_s
+            self.set_timer("keepAlive", seconds, lambda: self.end(cs.KEEP_ALIVE_MISSED))
 
-    async def answer(self, device: Device, offer_sdp: str) -> None:
-        """Let *device* take the call, if it rings there and no other was faster.
+    def roster_changed(self, change: RosterChange) -> None:
+        """Tell the application what changed in the roster."""
+        is_delta = self.options.delta_roster
+        self.spawn(self.notify(roster_notification(self.id, change, is_delta=is_delta)))
 
-        Raises: RtcError.
+    def sharing_changed(self, change: ChangeType, session_id: str) -> None:
+        """Tell the application of content sharing, if it wants to know."""
+        if self.options.content_sharing_notifications:
+            self.spawn(self.notify(sharing_notification(self.id, change, session_id)))
+
+    def tone_heard(self, key: str) -> None:
+        """Hear that somebody pressed *key*."""
+        tone = Tone.of_key(key)
+        if tone is not None:
+            self.on_tone(tone.value)
+
+    def on_tone(self, tone_name: str) -> None:
+        """Hear a tone, signalled or found in the audio."""
+        from .verbs.media import heard_tone
+
+        self.spawn(heard_tone(self, tone_name))
+
+    def ring(
+        self,
+        target: Target,
+        timeout_s: float,
+        *,
+        room: Room | None = None,
+        source: Party | None = None,
+        transferor: dict[str, Any] | None = None,
+        call_routes: tuple[dict[str, Any], ...] = (),
+    ) -> Invitation:
+        """Ring *target* into this conversation, or another; it is called off when this call ends.
+
+        An application that is rung is told that *source* calls (else this one), and of the rest.
         """
-        if not self._services.switchboard.is_ringing(self.row.call_id, device):
-            raise RtcError("notRinging", "this call does not ring here")
-        if self.call.setup is not cs.Setup.ANSWER:
-            raise RtcError("notRinging", "another device was faster")
-        self._offers[device.number] = offer_sdp
-        await self.dispatch(cs.Answered(device.user_id, device.number))
-        if self.call.device != device.number:
-            self._offers.pop(device.number, None)
-            raise RtcError("notRinging", "another device was faster")
+        own = {} if self._is_incoming else self.row.resource["source"]["identity"]
+        shown = own.get("application") or own.get("applicationInstance") or {}
+        caller = {"id": self.app_id, "displayName": shown.get("displayName")}
+        ringing = Ringing(self.id, caller, timeout_s, transferor, call_routes)
+        invitation = invite(self.services, room or self.room, target, ringing, source or self)
+        self.invitations.add(invitation)
+        invitation.outcome.add_done_callback(lambda _: self.invitations.discard(invitation))
+        return invitation
 
-    async def decline(self, device: Device) -> None:
-        """End the call unanswered.
-
-        Raises: RtcError.
-        """
-        if not self._services.switchboard.is_ringing(self.row.call_id, device):
-            raise RtcError("notRinging", "this call does not ring here")
-        await self.dispatch(cs.Declined())
-
-    async def hang_up(self, device: Device) -> None:
-        """End the call from the callee's side.
-
-        Raises: RtcError.
-        """
-        if self._device != device.number:
-            raise RtcError("notInCall", "this device is not in that call")
-        await self.dispatch(cs.CallerLeft())
-
-    async def reoffer(self, device: Device, offer_sdp: str) -> None:
-        """Carry the caller's media over a new connection, from any device of the same user.
-
-        Raises: RtcError.
-        """
-        if device.user_id != self.call.answered_by or self.call.setup is not cs.Setup.DONE:
-            raise RtcError("notInCall", "this user is not in that call")
-        self._device = device.number
-        self._cancel_timer("grace")
-        if self._reconnecting is not None:
-            self._reconnecting.cancel()
-        self._reconnecting = self._spawn(self._reconnect(device, offer_sdp), self._media_tasks)
-
-    def device_gone(self, device: Device) -> None:
-        """Hear that a device lost its signalling; if it is in this call it may come back."""
-        self._offers.pop(device.number, None)
-        if self._device == device.number:
-            self.caller_gone()
-
-    def caller_gone(self) -> None:
-        """Give the caller a while to come back with a re-offer, then end the call."""
-        seconds = self._services.settings.caller_grace_s
-        self._set_timer("grace", seconds, lambda: self.post(cs.CallerLeft()))
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
+        """Run *work* as a task of this call, cancelled at its end; its failure ends the call."""
+        task = asyncio.create_task(self._guarded(work), name=f"call {self.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def close(self) -> None:
         """Leave nothing behind, whatever state the call is in. Again is no error."""
         self._cancel_timers()
-        tasks = [*self._tasks, *self._media_tasks]
+        self._stop_watching()
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *self._applying, return_exceptions=True)
-        await self.conference.close()
+        if self._media is not None:
+            await self._media.close()
+        if self._member is not None and not self.room.release(self):
+            # A call that could not be begun has a member, and is no party yet.
+            self.conversation.remove(self._member)
 
     # ---- effects ---------------------------------------------------------------------------------
 
+    @property
+    def _is_incoming(self) -> bool:
+        return bool(self.row.resource["direction"] == "incoming")
+
+    async def _apply(self, event: cs.Event) -> bool:
+        async with self._lock:
+            call, effects = self.call.apply(event)
+            if call is self.call:
+                return False
+            await self._commit(call, effects)
+            self._perform(effects)
+            return True
+
     async def _commit(self, call: cs.Call, effects: cs.Effects) -> None:
-        callee = self.callee if call.answered_by is not None else None
-        row = changed_row(self.row, call, callee)
-        bodies = notification_bodies(row, effects)
-        await self._services.store.save_call(row, bodies)
+        row = changed_row(self.row, call)
+        bodies = call_bodies(row, effects)
+        if self.services.settings.swap_establishing:
+            bodies = self._swapped(call, bodies)
+        await self.services.store.save_call(row, bodies)
         # No await from here on: state, row and history change together.
         if not self.states or self.states[-1].state != call.state.value:
             at_ms = round((time.monotonic() - self._created) * 1000)
             self.states.append(StateChange(call.state.value, at_ms))
         self.call, self.row = call, row
         if bodies:
-            self._services.notifier.wake(row.call_id)
+            self.services.notifier.wake(row.call_id)
+
+    def _swapped(self, call: cs.Call, bodies: list[str]) -> list[str]:
+        """Hold establishing back until the next: bots must bear that order."""
+        if call.state is CallState.ESTABLISHING:
+            self._held_back += bodies
+            return []
+        held, self._held_back = self._held_back, []
+        return bodies + held
 
     def _perform(self, effects: cs.Effects) -> None:
         for effect in effects:
             match effect:
                 case cs.Notify():
                     pass  # Written with the state.
-                case cs.ConnectLink():
-                    self._spawn(self._connect_link(), self._media_tasks)
-                case cs.Ring():
-                    self._ring()
-                case cs.StopRinging(reason):
-                    self._cancel_timer("ring")
-                    self._services.switchboard.stop(self.row.call_id, reason, self.call.device)
-                case cs.ConnectCaller(device):
-                    self._device = device
-                    self._spawn(self._connect_caller(device), self._media_tasks)
+                case cs.ConnectMedia():
+                    self.spawn(self._connect_media())
+                case cs.Reach():
+                    self.spawn(self._plan.reach(self))
                 case cs.WatchMedia():
-                    self.conference.watch(lambda: self.post(cs.MediaFlows()))
+                    self._established()
                 case cs.TearDown(result):
-                    self._spawn(self._tear_down(result), self._tasks)
+                    task = asyncio.create_task(self._tear_down(result), name=f"end {self.id}")
+                    self._applying.add(task)
+                    task.add_done_callback(self._applying.discard)
                 case _:
                     assert_never(effect)
         if self.call.is_over:
             self._cancel_timers()
+            self.services.recordings.call_ended(self.id)
             self._on_over(self)
             self.ended.set()
 
-    async def _connect_link(self) -> None:
+    async def _connect_media(self) -> None:
+        assert self._media is not None
         try:
-            await self.conference.connect_link(self._descriptor)
-        except LinkError as error:
-            log.info("call %s: %s", self.row.call_id, error)
-            await self.dispatch(cs.LinkFailed(str(error)))
+            await self._media.connect(self)
+        except BotMediaError as error:
+            log.info("call %s: %s", self.id, error)
+            await self.dispatch(cs.MediaFailed(str(error)))
         else:
-            await self.dispatch(cs.LinkConnected())
+            await self.dispatch(cs.MediaReady())
 
-    def _ring(self) -> None:
-        """Ring the callee; the time limit counts from the first ringing on."""
-        resource, settings = self.row.resource, self._services.settings
-        loop = asyncio.get_running_loop()
-        if self._ring_deadline is None:
-            seconds = resource["ringingTimeoutInSeconds"] or settings.ringing_s
-            self._ring_deadline = loop.time() + seconds
-        self._set_timer("ring", self._ring_deadline - loop.time(), self._ring_timed_out)
-        identity = resource["source"]["identity"].get("application", {})
-        message = {
-            "type": "ring",
-            "callId": self.row.call_id,
-            "from": {"id": self.row.app_id, "displayName": identity.get("displayName")},
-        }
-        self._services.switchboard.ring(self.row.call_id, self.callee.user_id, message)
+    def _established(self) -> None:
+        if not self.settled.done():
+            self.settled.set_result(Answered(self))
+        self.cancel_timer("answer")
+        self._meet()
+        # Not before: the roster is told of once the call stands, at first all of it.
+        self.conversation.listen(self.member, self)
+        self._watch_media()
 
-    def _ring_timed_out(self) -> None:
-        self.post(cs.RingTimedOut(self._services.switchboard.has_rung(self.row.call_id)))
+    def _watch_media(self) -> None:
+        """Say when the bot's media carry, and somebody else's audio came."""
 
-    async def _connect_caller(self, device: int) -> None:
-        """Answer the device's offer and wait for its media."""
+        def look() -> None:
+            assert self._media is not None
+            others = [party.member for party in self.room.others(self)]
+            heard = not self.room.is_peer_to_peer or any(
+                member.leg.source.counters().written for member in others
+            )
+            if heard and self._media.flows:
+                self._stop_watching()
+                self.post(cs.MediaFlows())
 
-        async def on_answer(answer_sdp: str) -> None:
-            self._send(device, {"type": "answered", "sdp": answer_sdp})
-            await self.dispatch(cs.CallerAccepted())
+        self._stop_watching()
+        self._stop_watching = self.services.platform.on_tick(look)
 
-        timeout_s = self._services.settings.caller_media_s
-        try:
-            await self.conference.answer_caller(self._offers.pop(device, ""), timeout_s, on_answer)
-        except SdpError as error:
-            self._device = None
-            await self.dispatch(cs.AnswerFailed(device))
-            # Not before it rings again: the device may answer at once.
-            self._send(device, {"type": "error", "code": "badSdp", "message": str(error)})
-        except OSError as error:  # Also TimeoutError and ConnectionError.
-            await self.dispatch(cs.CallerFailed(str(error) or "no connection in time"))
-
-    async def _reconnect(self, device: Device, offer_sdp: str) -> None:
-        async def on_answer(answer_sdp: str) -> None:
-            self._send(device.number, {"type": "reanswered", "sdp": answer_sdp})
-
-        timeout_s = self._services.settings.caller_media_s
-        try:
-            await self.conference.answer_caller(offer_sdp, timeout_s, on_answer)
-        except (SdpError, OSError) as error:
-            # TimeoutError and ConnectionError are OSErrors. What was there before goes on.
-            code = "badSdp" if isinstance(error, SdpError) else "noMedia"
-            self._send(device.number, {"type": "error", "code": code, "message": str(error)})
-            if self.conference.is_caller_gone:
-                self.caller_gone()
-            return
-        if self._services.switchboard.device(device.number) is not None:
-            # The connection before this one may have ended meanwhile: nobody is waited for now.
-            self._cancel_timer("grace")
-
-    async def _tear_down(self, result: cs.ResultInfo) -> None:
-        """End the media, then say that they are gone."""
+    async def _tear_down(self, result: ResultInfo) -> None:
+        """Call off what rings, end the media, leave the conversation, then say so."""
         self._cancel_timers()
-        ended = {
-            "type": "ended",
-            "code": result.code,
-            "subcode": result.subcode,
-            "message": result.message,
-        }
-        if self._device is not None:
-            self._send(self._device, ended)
+        self._stop_watching()
+        if not self.settled.done():
+            self.settled.set_result(Failed(result))
+        for invitation in tuple(self.invitations):
+            invitation.cancel("hangup" if result == cs.BOT_HUNG_UP else "failed", result)
         try:
-            await self._end_media()
+            await self.operations.close()
+        except StoreError:
+            log.exception("call %s: the end of its operations is not told", self.id)
+        try:
+            tasks = tuple(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._media is not None:
+                await self._media.close()
         except Exception:
-            log.exception("call %s: its media did not end cleanly", self.row.call_id)
-        await self.dispatch(cs.TornDown())
-
-    async def _end_media(self) -> None:
-        tasks = tuple(self._media_tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.conference.close()
+            log.exception("call %s: its media did not end cleanly", self.id)
+        self._leave(result)
+        try:
+            await self.dispatch(cs.TornDown())
+        except StoreError:
+            log.exception("call %s: its end waits for the store", self.id)
+            self.set_timer("store", STORE_WAIT_S, lambda: self.post(cs.TornDown()))
 
     # ---- small help ------------------------------------------------------------------------------
 
-    def _send(self, number: int, message: dict[str, Any]) -> None:
-        device = self._services.switchboard.device(number)
-        if device is not None:
-            device.send({"type": message["type"], "callId": self.row.call_id, **message})
-
-    def _spawn(
-        self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]
-    ) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._guarded(work), name=f"call {self.row.call_id}")
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        return task
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run *work*; if it fails in a way nobody foresaw, this call ends and no other."""
         try:
             await work
         except StoreError:
-            log.exception("call %s: the store failed, its media end", self.row.call_id)
-            self._services.switchboard.stop(self.row.call_id, "failed", None)
-            await self.conference.close()
-            self._set_timer("store", STORE_WAIT_S, self._end_once_stored)
+            log.exception("call %s: the store failed, its media end", self.id)
+            self._media_gone()
+            self.set_timer("store", STORE_WAIT_S, self._end_once_stored)
         except Exception:
-            log.exception("call %s: a bug of ours ends it", self.row.call_id)
-            await self.dispatch(cs.InternalFailure())
+            log.exception("call %s: a bug of ours ends it", self.id)
+            await self._fail()
+
+    async def _fail(self) -> None:
+        try:
+            await self.dispatch(cs.Ended(cs.INTERNAL_FAILURE))
+        except StoreError:
+            self.set_timer("store", STORE_WAIT_S, self._end_once_stored)
+
+    def _media_gone(self) -> None:
+        """Let nobody ring or talk on for a call that cannot be written."""
+        for invitation in tuple(self.invitations):
+            invitation.cancel("failed", cs.INTERNAL_FAILURE)
+        self._leave(cs.INTERNAL_FAILURE)
+
+    def _leave(self, result: ResultInfo) -> None:
+        """Leave the room; whoever was met there is reported on."""
+        if self._member is not None:
+            self._meet()
+            self.room.leave(self, result)
+
+    def _meet(self) -> None:
+        for party in self.room.others(self):
+            self._met.setdefault(party.member.participant_id, party)
 
     def _end_once_stored(self) -> None:
         is_ending = self.call.state is CallState.TERMINATING
-        self.post(cs.TornDown() if is_ending else cs.InternalFailure())
+        self.post(cs.TornDown() if is_ending else cs.Ended(cs.INTERNAL_FAILURE))
 
-    def _set_timer(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
-        self._cancel_timer(name)
+    def set_timer(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
+        """Call *callback* in that time, unless it is cancelled or the call ends first."""
+        self.cancel_timer(name)
         loop = asyncio.get_running_loop()
         self._timers[name] = loop.call_later(max(0.0, seconds), callback)
 
-    def _cancel_timer(self, name: str) -> None:
+    def cancel_timer(self, name: str) -> None:
+        """Take back a timer. One that is not there is no error."""
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
 
     def _cancel_timers(self) -> None:
         for name in tuple(self._timers):
-            self._cancel_timer(name)
+            self.cancel_timer(name)

@@ -5,23 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import ssl
 import time
-from urllib.parse import urlsplit, urlunsplit
-
-import httpx2
 
 from ..store.base import OutboxRow, Store, StoreError
-from .guard import AddressGuard, AddressRefusedError
+from .guard import AddressRefusedError
+from .outbound import Outbound, OutboundError
 from .settings import ServiceSettings
 from .tokens import NotificationTokens
 
 log = logging.getLogger("mixminus.control.notifier")
 
-REPLY_BYTES = 64 * 1024
-"""More of a reply than this is not read."""
-
-USER_AGENT = "mixminus (Calling/1.0)"
 STORE_WAIT_S = 1.0
 """How long a worker waits after the store failed."""
 
@@ -38,23 +31,13 @@ class Notifier:
         self,
         store: Store,
         tokens: NotificationTokens,
-        guard: AddressGuard,
+        outbound: Outbound,
         settings: ServiceSettings,
-        ssl_context: ssl.SSLContext,
     ) -> None:
-        self._store, self._tokens, self._guard = store, tokens, guard
+        self._store, self._tokens, self._outbound = store, tokens, outbound
         self._settings = settings
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
-        self._client = httpx2.AsyncClient(
-            verify=ssl_context,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=settings.notify_timeout_s,
-            # No limit of connections: a receiver that hangs must not use up those of others.
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
-            headers={"User-Agent": USER_AGENT, "Accept": "application/json"},
-        )
 
     async def start(self) -> None:
         """Take up what an earlier run left undelivered."""
@@ -79,7 +62,6 @@ class Notifier:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-        await self._client.aclose()
 
     async def _work(self, call_id: str) -> None:
         has_given_up = False
@@ -127,7 +109,6 @@ class Notifier:
 
     async def _post(self, row: OutboxRow) -> str | None:
         """Send one notification once; return why it was not taken, or None."""
-        url, extensions = row.callback_uri, {}
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Authorization": f"Bearer {self._tokens.bearer(row.app_id, row.tenant_id)}",
@@ -135,37 +116,9 @@ class Notifier:
             "X-Microsoft-Skype-Chain-ID": row.chain_id,
             "X-Microsoft-Skype-Message-ID": row.message_id,
         }
+        timeout_s = self._settings.notify_timeout_s
         try:
-            async with asyncio.timeout(self._settings.notify_timeout_s):
-                address = await self._guard.pin(url)
-                if address is not None:
-                    parts = urlsplit(url)
-                    headers["Host"] = parts.netloc.rpartition("@")[2]
-                    # The pool knows connections by address: one that proved to be this host must
-                    # not carry what is for another host there.
-                    headers["Connection"] = "close"
-                    extensions = {"sni_hostname": parts.hostname}
-                    url = _with_address(url, address)
-                async with self._client.stream(
-                    "POST", url, content=row.body, headers=headers, extensions=extensions
-                ) as response:
-                    read = 0
-                    async for chunk in response.aiter_raw():
-                        read += len(chunk)
-                        if read > REPLY_BYTES:
-                            break
-                    return None if response.is_success else f"status {response.status_code}"
-        except AddressRefusedError as error:
+            reply = await self._outbound.post(row.callback_uri, row.body, headers, timeout_s)
+        except (AddressRefusedError, OutboundError) as error:
             return str(error)
-        except TimeoutError:
-            return "timed out"
-        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
-            return type(error).__name__
-
-
-def _with_address(url: str, address: str) -> str:
-    """Return *url* with its host replaced by *address*."""
-    parts = urlsplit(url)
-    host = f"[{address}]" if ":" in address else address
-    netloc = host if parts.port is None else f"{host}:{parts.port}"
-    return urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))
+        return None if reply.is_success else f"status {reply.status}"

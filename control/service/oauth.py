@@ -13,9 +13,10 @@ from urllib.parse import parse_qsl, unquote_plus
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from ..jws import ALGORITHM
 from ..store.base import AppRow, Store
 from .bodies import read_body
-from .keys import ALGORITHM, SigningKey
+from .keys import SigningKey
 from .tokens import ACCESS_TOKEN_S, GRAPH_APP_ID, GRAPH_RESOURCE, AccessTokens
 from .urls import ServiceUrls
 

@@ -1,6 +1,6 @@
-"""RTC signalling: a caller's device registers, is rung, exchanges SDP.
+"""RTC signalling: a caller's device registers, rings and is rung, exchanges SDP.
 
-docs/rtc-signalling.md is the definition.
+docs/rtc-signalling.md is the definition; rtc_messages.py reads what devices say.
 """
 
 from __future__ import annotations
@@ -10,43 +10,78 @@ import itertools
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, Protocol, assert_never
 
 from fastapi import WebSocket, WebSocketDisconnect
 
-from .calls import CallBook
+from . import rtc_messages as rtc
 from .directory import Directory
-from .live_call import LiveCall, RtcError
-from .switchboard import Switchboard
+from .rtc_messages import ProtocolError, RtcError
+from .switchboard import Device, Switchboard
 
 log = logging.getLogger("mixminus.control.rtc")
 
-SDP_CHARS = 64 * 1024
-WAITING_MESSAGES = 64
+USER_AGENT_CHARS: Final = 256
+WAITING_MESSAGES: Final = 64
 """A device that leaves more than this unread is dropped."""
 
-BAD_MESSAGE = 4400
-BAD_TOKEN = 4401
-NOT_REGISTERED_IN_TIME = 4408
-TOO_SLOW = 4429
+TOKEN_CHARS: Final = 4096
 
 _numbers = itertools.count(1)
 
 
-class ProtocolError(Exception):
-    """A message that the signalling does not know: the socket is closed."""
+class Callers(Protocol):
+    """What devices can have done. All raise RtcError."""
 
-    def __init__(self, close_code: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.close_code, self.code, self.message = close_code, code, message
+    async def answer(self, device: Device, call_id: str, sdp: str) -> None:
+        """Take a ringing call."""
+
+    async def decline(self, device: Device, call_id: str) -> None:
+        """Refuse a ringing call."""
+
+    async def hang_up(self, device: Device, call_id: str) -> None:
+        """Leave a call."""
+
+    async def reoffer(self, device: Device, call_id: str, sdp: str) -> None:
+        """Carry a call over a new connection."""
+
+    async def call_app(
+        self, device: Device, app_id: str, sdp: str, *, policy_recording: bool
+    ) -> str:
+        """Ring an application; return the call's id."""
+
+    async def join_meeting(
+        self,
+        device: Device,
+        *,
+        join_meeting_id: str | None,
+        passcode: str | None,
+        thread_id: str | None,
+        join_url: str | None,
+        sdp: str,
+    ) -> str:
+        """Join a meeting; return the call's id."""
+
+    async def tone(self, device: Device, call_id: str, key: str) -> None:
+        """Press a key."""
+
+    async def mute(self, device: Device, call_id: str, *, muted: bool) -> None:
+        """Mute or unmute."""
+
+    async def hold(self, device: Device, call_id: str, *, held: bool) -> None:
+        """Hold or resume."""
+
+    async def share(self, device: Device, call_id: str, action: rtc.ShareAction) -> None:
+        """Start, change or end the sharing of content."""
 
 
 class SocketDevice:
     """A device at the other end of a WebSocket."""
 
-    def __init__(self, user_id: str) -> None:
+    def __init__(self, user_id: str, user_agent: str | None = None) -> None:
         self._number = next(_numbers)
         self._user_id = user_id
+        self._user_agent = user_agent
         self.waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(WAITING_MESSAGES)
         self.is_too_slow = asyncio.Event()
 
@@ -60,6 +95,11 @@ class SocketDevice:
         """Whose it is."""
         return self._user_id
 
+    @property
+    def user_agent(self) -> str | None:
+        """What it calls itself, for the call record."""
+        return self._user_agent
+
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message, in order; one that does not fit ends the connection."""
         try:
@@ -72,9 +112,9 @@ class RtcEndpoint:
     """Serves the signalling sockets."""
 
     def __init__(
-        self, directory: Directory, switchboard: Switchboard, book: CallBook, register_s: float
+        self, directory: Directory, switchboard: Switchboard, callers: Callers, register_s: float
     ) -> None:
-        self._directory, self._switchboard, self._book = directory, switchboard, book
+        self._directory, self._switchboard, self._callers = directory, switchboard, callers
         self._register_s = register_s
 
     async def serve(self, socket: WebSocket) -> None:
@@ -95,14 +135,14 @@ class RtcEndpoint:
                 message = await _receive(socket)
         except TimeoutError:
             raise ProtocolError(
-                NOT_REGISTERED_IN_TIME, "notRegistered", "expected register in time"
+                rtc.NOT_REGISTERED_IN_TIME, "notRegistered", "expected register in time"
             ) from None
         if message["type"] != "register":
-            raise ProtocolError(BAD_MESSAGE, "notRegistered", "expected register first")
-        user = self._directory.authenticate(_text(message, "token"))
+            raise ProtocolError(rtc.BAD_MESSAGE, "notRegistered", "expected register first")
+        user = self._directory.authenticate(rtc.text_of(message, "token", TOKEN_CHARS))
         if user is None:
-            raise ProtocolError(BAD_TOKEN, "badToken", "this token is no user's")
-        device = SocketDevice(user.user_id)
+            raise ProtocolError(rtc.BAD_TOKEN, "badToken", "this token is no user's")
+        device = SocketDevice(user.user_id, _user_agent(socket))
         shown = {"id": user.user_id, "displayName": user.display_name}
         device.send({"type": "registered", "user": shown})
         return device
@@ -123,7 +163,7 @@ class RtcEndpoint:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         if device.is_too_slow.is_set():
-            await _refuse(socket, ProtocolError(TOO_SLOW, "tooSlow", "messages were not read"))
+            await _refuse(socket, ProtocolError(rtc.TOO_SLOW, "tooSlow", "messages were not read"))
         for result in results:
             if isinstance(result, ProtocolError):
                 await _refuse(socket, result)
@@ -131,39 +171,58 @@ class RtcEndpoint:
                 raise result
 
     async def _read(self, socket: WebSocket, device: SocketDevice) -> None:
+        limit = rtc.RateLimit(rtc.BURST_MESSAGES, rtc.MESSAGES_PER_S)
+        loop = asyncio.get_running_loop()
         while True:
             message = await _receive(socket)
-            call_id = message.get("callId")
+            if not limit.take(loop.time()):
+                raise ProtocolError(
+                    rtc.TOO_SLOW, "tooFast", f"expected at most {rtc.MESSAGES_PER_S:g} a second"
+                )
             try:
-                live = self._book.ringing_or_answered(call_id, device)
-                await _obey(live, device, message)
+                await self._obey(device, rtc.parse_request(message))
             except RtcError as error:
-                shown = {"code": error.code, "message": error.message}
-                device.send({"type": "error", "callId": call_id, **shown})
+                device.send(_error(message, error))
+
+    async def _obey(self, device: SocketDevice, request: rtc.Request) -> None:
+        """Do what a registered device asks for."""
+        callers = self._callers
+        match request:
+            case rtc.Answer(call_id, sdp):
+                await callers.answer(device, call_id, sdp)
+            case rtc.Decline(call_id):
+                await callers.decline(device, call_id)
+            case rtc.HangUp(call_id):
+                await callers.hang_up(device, call_id)
+            case rtc.Reoffer(call_id, sdp):
+                await callers.reoffer(device, call_id, sdp)
+            case rtc.CallApp(app_id, sdp, policy_recording):
+                await callers.call_app(device, app_id, sdp, policy_recording=policy_recording)
+            case rtc.JoinMeeting(join_meeting_id, passcode, thread_id, join_url, sdp):
+                await callers.join_meeting(
+                    device,
+                    join_meeting_id=join_meeting_id,
+                    passcode=passcode,
+                    thread_id=thread_id,
+                    join_url=join_url,
+                    sdp=sdp,
+                )
+            case rtc.Tone(call_id, key):
+                await callers.tone(device, call_id, key)
+            case rtc.Mute(call_id, muted):
+                await callers.mute(device, call_id, muted=muted)
+            case rtc.Hold(call_id, held):
+                await callers.hold(device, call_id, held=held)
+            case rtc.Share(call_id, action):
+                await callers.share(device, call_id, action)
+                device.send({"type": "sharing", "callId": call_id, "action": action})
+            case _:
+                assert_never(request)
 
 
-async def _obey(live: LiveCall | None, device: SocketDevice, message: dict[str, Any]) -> None:
-    """Do what a registered device asks for."""
-    kind = message["type"]
-    if kind not in ("answer", "decline", "hangup", "reoffer"):
-        raise ProtocolError(
-            BAD_MESSAGE, "badMessage", "expected answer, decline, hangup or reoffer"
-        )
-    _text(message, "callId")
-    sdp = _text(message, "sdp") if kind in ("answer", "reoffer") else ""
-    if len(sdp) > SDP_CHARS:
-        raise RtcError("badSdp", f"expected at most {SDP_CHARS} characters of SDP")
-    if live is None:
-        raise RtcError("unknownCall", "there is no such call for this user")
-    match kind:
-        case "answer":
-            await live.answer(device, sdp)
-        case "decline":
-            await live.decline(device)
-        case "hangup":
-            await live.hang_up(device)
-        case _:
-            await live.reoffer(device, sdp)
+def _error(message: dict[str, Any], error: RtcError) -> dict[str, Any]:
+    body = {"type": "error", "of": message["type"], "code": error.code, "message": error.message}
+    return body | ({"callId": message["callId"]} if "callId" in message else {})
 
 
 async def _write(socket: WebSocket, device: SocketDevice) -> None:
@@ -176,21 +235,7 @@ async def _receive(socket: WebSocket) -> dict[str, Any]:
     event = await socket.receive()
     if event["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(event.get("code", 1000))
-    try:
-        message = json.loads(event.get("text") or "")
-    except (ValueError, RecursionError):
-        message = None
-    if not isinstance(message, dict):
-        raise ProtocolError(BAD_MESSAGE, "badMessage", "expected a JSON object as text")
-    _text(message, "type")
-    return message
-
-
-def _text(message: dict[str, Any], key: str) -> str:
-    value = message.get(key)
-    if not isinstance(value, str) or not value:
-        raise ProtocolError(BAD_MESSAGE, "badMessage", f"{key}: expected a text")
-    return value
+    return rtc.read_message(event.get("text"))
 
 
 async def _refuse(socket: WebSocket, error: ProtocolError) -> None:
@@ -201,3 +246,9 @@ async def _refuse(socket: WebSocket, error: ProtocolError) -> None:
         await socket.close(error.close_code, error.code)
     except (RuntimeError, WebSocketDisconnect, OSError):
         log.debug("a device was gone before it could be told: %s", error.code)
+
+
+def _user_agent(socket: WebSocket) -> str | None:
+    """Return the device's User-Agent header, cut to what a record keeps."""
+    value = socket.headers.get("user-agent", "")[:USER_AGENT_CHARS]
+    return value if value.isprintable() else None

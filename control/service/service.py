@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
-
-from fastapi import FastAPI
 
 from mixminus.media.bridge import Leg
 from mixminus.media.descriptor import MediaSessionDescriptor
@@ -19,23 +18,39 @@ from mixminus.media.transports.base import Transport
 from mixminus.media.transports.link import LinkError, connect_link
 from mixminus.media.transports.webrtc import WebRtcTransport
 
-from ..devfile import DevFile, DevUser
+from ..devfile import DevFile, DevMeeting, DevUser
 from ..serving import HttpsServer, listening_socket
-from ..store.base import AppRow
+from ..store.base import AppRow, MeetingRow
 from ..store.sqlite import SqliteStore
 from ..tls import LOCAL_HOSTS, LocalAuthority, client_context
+from .access import Access
+from .callers import Callers
 from .calls import CallBook
-from .conference import MediaEdges
 from .directory import Directory, register_app
+from .edges import MediaEdges
 from .envelope import add_error_handlers
-from .graph_routes import GraphRoutes
 from .guard import AddressGuard
+from .ivr.prompts import PromptLibrary
+from .ivr.recordings import Recordings
+from .ivr.routes import recordings_router
 from .keys import SigningKey, new_key_pem
-from .live_call import CallServices
+from .meeting_routes import MeetingRoutes
+from .meetings import Meetings
 from .notifier import Notifier
 from .oauth import Authority
+from .openapi import DescribedApp
+from .outbound import Outbound
+from .records.paging import SkipTokens
+from .records.records import Records
+from .records.routes import RecordRoutes
+from .rooms import Rooms
+from .routes.base import Surface
+from .routes.graph import add_graph_routes
 from .rtc import RtcEndpoint
+from .services import CallServices
 from .settings import ServiceSettings
+from .subscription_routes import SubscriptionRoutes
+from .subscriptions import Subscriptions
 from .switchboard import Switchboard
 from .tokens import AccessTokens, NotificationTokens
 from .urls import ServiceUrls
@@ -102,7 +117,8 @@ class CallService:
         store = self.store = await SqliteStore.open(state_dir / STORE_NAME)
         exits.push_async_callback(store.close)
         app_row = await register_app(store, settings)
-        directory = await Directory.load(store)
+        directory = await Directory.load(store, settings)
+        meetings = self.meetings = await Meetings.load(store, settings, directory)
         token_key = SigningKey(await store.secret("token key", new_key_pem))
         notification_key = SigningKey(await store.secret("notification key", new_key_pem))
         self.access_tokens = AccessTokens(token_key, urls)
@@ -111,25 +127,57 @@ class CallService:
         if platform is None:
             platform = await exits.enter_async_context(MediaPlatform())
         guard = AddressGuard(allow_private=settings.may_reach_private)
-        notifier = Notifier(
-            store,
-            NotificationTokens(notification_key, urls),
-            guard,
-            settings,
-            client_context(authority.ca_file, system_roots=True),
-        )
+        outbound = Outbound(guard, client_context(authority.ca_file, system_roots=True))
+        exits.push_async_callback(outbound.close)
+        notifier = Notifier(store, NotificationTokens(notification_key, urls), outbound, settings)
         exits.push_async_callback(notifier.close)
-        switchboard = Switchboard()
-        edges = self._make_edges(platform, settings, authority.ca_file)
-        services = CallServices(store, notifier, switchboard, platform, edges, settings)
-        book = self.book = CallBook(services, directory, guard)
+        subscriptions = Subscriptions(store, outbound, guard, settings)
+        exits.push_async_callback(subscriptions.close)
+        exits.push_async_callback(subscriptions.drain, settings.drain_s)
+        records = Records(store, subscriptions, settings)
+        prompts = PromptLibrary.of_settings(outbound, settings)
+        exits.push_async_callback(prompts.close)
+        recordings = Recordings.of_settings(urls, settings)
+        exits.callback(recordings.close)
+        prompts = PromptLibrary.of_settings(outbound, settings)
+        exits.push_async_callback(prompts.close)
+        recordings = Recordings.of_settings(urls, settings)
+        exits.callback(recordings.close)
+        waiting = platform.create_bridge()
+        exits.callback(waiting.close)
+        rooms = Rooms(platform, settings.tenant_id, records.add)
+        exits.push_async_callback(rooms.close)
+        services = CallServices(
+            store=store,
+            notifier=notifier,
+            switchboard=Switchboard(),
+            platform=platform,
+            edges=self._make_edges(platform, settings, authority.ca_file),
+            settings=settings,
+            directory=directory,
+            rooms=rooms,
+            waiting=waiting,
+            prompts=prompts,
+            recordings=recordings,
+        )
+        callers = services.callers = Callers(services, meetings)
+        exits.push_async_callback(callers.close)
+        book = self.book = services.book = CallBook(services, guard, meetings)
 
-        app = FastAPI(title="mixminus call service", docs_url=None, redoc_url=None)
+        app = DescribedApp(title="mixminus call service", docs_url=None, redoc_url=None)
         add_error_handlers(app)
-        GraphRoutes(book, store, self.access_tokens, urls).add_to(app)
+        access = Access(self.access_tokens, store, settings)
+        add_graph_routes(app, Surface(access, book, urls), store)
+        app.include_router(MeetingRoutes(meetings, directory, rooms).router())
+        skip_tokens = SkipTokens(
+            bytes.fromhex(await store.secret("skip token key", lambda: secrets.token_hex(32)))
+        )
+        app.include_router(RecordRoutes(records, access, urls, skip_tokens).router())
+        app.include_router(SubscriptionRoutes(subscriptions, access, urls).router())
         oauth = Authority(store, urls, self.access_tokens, token_key, notification_key)
         app.include_router(oauth.router())
-        rtc = RtcEndpoint(directory, switchboard, book, settings.register_s)
+        app.include_router(recordings_router(recordings))
+        rtc = RtcEndpoint(directory, services.switchboard, callers, settings.register_s)
         app.add_api_websocket_route("/rtc", rtc.serve)
 
         @app.get("/healthz", tags=["mixminus"])
@@ -140,6 +188,7 @@ class CallService:
                 "status": "ok",
                 "calls": book.living,
                 "notificationsPending": counts.pending,
+                "changesGivenUp": subscriptions.given_up,
                 "engine": asdict(platform.stats()),
             }
 
@@ -149,9 +198,18 @@ class CallService:
         exits.push_async_callback(server.stop)
         await server.start()
         exits.push_async_callback(notifier.drain, settings.drain_s)
+        exits.push_async_callback(callers.close)  # While their sockets stand: they are told.
         exits.push_async_callback(book.close)
         await notifier.start()
-        self.dev_file = _dev_file(urls, app_row, directory, authority.ca_file)
+        await subscriptions.start()
+        self.dev_file = _dev_file(
+            urls,
+            app_row,
+            directory,
+            authority.ca_file,
+            await meetings.all(),
+            settings.app_instances,
+        )
         self.dev_file.save(state_dir)
 
 
@@ -178,7 +236,14 @@ def open_edges(platform: MediaPlatform, settings: ServiceSettings, ca_file: Path
     return MediaEdges(make_caller, connect)
 
 
-def _dev_file(urls: ServiceUrls, app: AppRow, directory: Directory, ca_file: Path) -> DevFile:
+def _dev_file(
+    urls: ServiceUrls,
+    app: AppRow,
+    directory: Directory,
+    ca_file: Path,
+    meetings: Sequence[MeetingRow],
+    instances: Sequence[str],
+) -> DevFile:
     return DevFile(
         tenant_id=app.tenant_id,
         app_id=app.app_id,
@@ -193,6 +258,20 @@ def _dev_file(urls: ServiceUrls, app: AppRow, directory: Directory, ca_file: Pat
             DevUser(id=user.user_id, display_name=user.display_name, token=user.token)
             for user in directory.users
         ),
+        meetings=tuple(
+            DevMeeting(
+                subject=meeting.subject,
+                organizer_id=meeting.organizer_id,
+                join_url=meeting.join_url,
+                thread_id=meeting.thread_id,
+                message_id=meeting.message_id,
+                join_meeting_id=meeting.join_meeting_id,
+                passcode=meeting.passcode,
+            )
+            for meeting in meetings
+            if not meeting.is_ad_hoc
+        ),
+        application_instance_id=next(iter(instances), None),
     )
 
 

@@ -10,10 +10,13 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..graph.enums import ALL_ROLES
+from .phones import DEFAULT_PHONES, PhoneScript, check_distinct
 
 TENANT_ID = "aa67bd4c-8475-432d-bd41-39f255720e0a"
 APP_ID = "2891555a-92ff-42e6-80fa-6e1300c6b5c6"
 """The tenant and application of the documentation's examples. Their secrets are made afresh."""
+APP_INSTANCE_ID = "3d913abb-aec0-4964-8fa6-3c6850c4f278"
+"""The application instance of the documentation's calls to phones."""
 
 PROBE_ADDRESS = ("192.0.2.1", 9)
 """An address that is nobody's (RFC 5737): what is asked of the routing table, never sent to."""
@@ -49,6 +52,19 @@ class ServiceSettings(BaseSettings):
     register_s: float = Field(default=10.0, gt=0)
     """How long a caller's socket may stay unregistered."""
 
+    answer_s: float = Field(default=15.0, gt=0)
+    """How long a bot has to answer, reject or redirect an incoming call, as documented."""
+    answer_policy_s: float = Field(default=5.0, gt=0)
+    """The same for policy-based recording."""
+    lobby_s: float = Field(default=1800.0, gt=0)
+    """How long a guest waits in a lobby; no limit is published."""
+    swap_establishing: bool = False
+    """Whether established is told before establishing: an order that bots are warned of."""
+    app_instances: tuple[str, ...] = (APP_INSTANCE_ID,)
+    """The resource accounts (application instances) of the application, by their object ids."""
+    forwarding: dict[str, str] = Field(default_factory=dict)
+    """For a user's id, the user's who gets the calls in their place."""
+
     notify_timeout_s: float = Field(default=10.0, gt=0)
     """How long a receiver may take for one notification."""
     notify_first_wait_s: float = Field(default=0.25, gt=0)
@@ -63,6 +79,42 @@ class ServiceSettings(BaseSettings):
     allow_private_addresses: bool | None = None
     """Whether callbacks and media links may go to private networks; None: if bound to loopback."""
 
+    adhoc_meetings: bool = True
+    """Whether joining an unknown thread with an organizer makes a meeting."""
+    records_keep_s: float = Field(default=30 * 86_400.0, gt=0)
+    """How long a call record can be read: 30 days, as documented."""
+
+    validation_timeout_s: float = Field(default=10.0, gt=0)
+    """How long a notificationUrl may take to give back its validation token."""
+    change_timeout_s: float = Field(default=3.0, gt=0)
+    """How long a subscriber may take for one change notification."""
+    change_first_wait_s: float = Field(default=1.0, gt=0)
+    change_longest_wait_s: float = Field(default=600.0, gt=0)
+    change_give_up_s: float = Field(default=4 * 3600.0, gt=0)
+    """After this long without a 2xx a change notification is given up."""
+    max_subscriptions: int = Field(default=100, gt=0)
+    """Subscriptions of a tenant: the documented quota."""
+
+    throttle_requests: int = Field(default=0, ge=0)
+    """How many requests an application may send in a window; 0: as many as it likes."""
+    throttle_window_s: float = Field(default=15.0, gt=0)
+    """The documented window of the calls API."""
+    chat_grants: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """For a thread, the applications that its owner let in: Calls.JoinGroupCalls.Chat."""
+
+    prompt_bytes: int = Field(default=10 * 1024 * 1024, gt=0)
+    """How large the file of a prompt may be: five minutes of the documented format."""
+    prompt_timeout_s: float = Field(default=10.0, gt=0)
+    """How long the fetch of a prompt may take."""
+    prompt_cache_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    """How much of what was fetched is kept, decoded, by resourceId."""
+    recordings_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
+    """How much of recorded responses is kept; the oldest go first."""
+    recordings_kept_s: float = Field(default=60.0, gt=0)
+    """How long after its call's end a recorded response can be fetched."""
+    phones: tuple[PhoneScript, ...] = DEFAULT_PHONES
+    """The telephones that can be called, and what each does then."""
+
     @field_validator("bind")
     @classmethod
     def _check_bind(cls, bind: str) -> str:
@@ -72,6 +124,11 @@ class ServiceSettings(BaseSettings):
             except ValueError:
                 raise ValueError(f"expected an address of this machine, got {bind!r}") from None
         return bind
+
+    @field_validator("phones")
+    @classmethod
+    def _check_phones(cls, phones: tuple[PhoneScript, ...]) -> tuple[PhoneScript, ...]:
+        return check_distinct(phones)
 
     @property
     def public_host(self) -> str:

@@ -18,23 +18,30 @@ class Device(Protocol):
     def user_id(self) -> str:
         """Whose it is."""
 
+    @property
+    def user_agent(self) -> str | None:
+        """What it calls itself, for the call record."""
+
     def send(self, message: Mapping[str, Any]) -> None:
         """Send a message, in order; a device that takes none is dropped by its own socket."""
 
 
 @dataclass(slots=True)
-class _RingingCall:
+class _Ringing:
     user_id: str
     message: dict[str, Any]
-    ringing: set[int] = field(default_factory=set)
+    devices: set[int] = field(default_factory=set)
 
 
 class Switchboard:
-    """Rings all devices of a user, and those that come while it rings."""
+    """Rings all devices of a user, and those that come while it rings.
+
+    What rings has an id of its own: one call may ring several users.
+    """
 
     def __init__(self) -> None:
         self._devices: dict[int, Device] = {}
-        self._calls: dict[str, _RingingCall] = {}
+        self._ringing: dict[str, _Ringing] = {}
         self.on_device_gone: Callable[[Device], None] = lambda device: None
 
     def device(self, number: int | None) -> Device | None:
@@ -44,43 +51,44 @@ class Switchboard:
     def register(self, device: Device) -> None:
         """Take a device in, and ring it when its user is being called."""
         self._devices[device.number] = device
-        for call in self._calls.values():
-            self._ring_device(call, device)
+        for ringing in self._ringing.values():
+            self._ring_device(ringing, device)
 
     def unregister(self, device: Device) -> None:
         """Forget a device. Again is no error."""
         if self._devices.pop(device.number, None) is not None:
-            for call in self._calls.values():
-                call.ringing.discard(device.number)
+            for ringing in self._ringing.values():
+                ringing.devices.discard(device.number)
             self.on_device_gone(device)
 
-    def ring(self, call_id: str, user_id: str, message: dict[str, Any]) -> None:
-        """Ring all devices of *user_id* with *message*. Again rings only those that do not yet."""
-        call = self._calls.setdefault(call_id, _RingingCall(user_id, message))
+    def ring(self, ring_id: str, user_id: str, message: dict[str, Any]) -> None:
+        """Ring all devices of *user_id* with *message*, which names its ``callId``."""
+        ringing = self._ringing.setdefault(ring_id, _Ringing(user_id, message))
         for device in self._devices.values():
-            self._ring_device(call, device)
+            self._ring_device(ringing, device)
 
-    def is_ringing(self, call_id: str, device: Device) -> bool:
-        """Say whether *device* was rung for a call that still rings."""
-        call = self._calls.get(call_id)
-        return call is not None and device.number in call.ringing
+    def is_ringing(self, ring_id: str, device: Device) -> bool:
+        """Say whether *device* was rung for what still rings."""
+        ringing = self._ringing.get(ring_id)
+        return ringing is not None and device.number in ringing.devices
 
-    def has_rung(self, call_id: str) -> bool:
-        """Say whether a call rings at any device now."""
-        call = self._calls.get(call_id)
-        return call is not None and bool(call.ringing)
+    def has_rung(self, ring_id: str) -> bool:
+        """Say whether any device rings now."""
+        ringing = self._ringing.get(ring_id)
+        return ringing is not None and bool(ringing.devices)
 
-    def stop(self, call_id: str, reason: str, answered_by: int | None) -> None:
-        """Stop a call's ringing; tell all its devices but the one that answered."""
-        call = self._calls.pop(call_id, None)
-        if call is None:
+    def stop(self, ring_id: str, reason: str, answered_by: int | None) -> None:
+        """Stop ringing; tell all devices that rang but the one that answered."""
+        ringing = self._ringing.pop(ring_id, None)
+        if ringing is None:
             return
-        for number in call.ringing - {answered_by}:
+        cancelled = {"type": "cancelled", "callId": ringing.message["callId"], "reason": reason}
+        for number in ringing.devices - {answered_by}:
             device = self._devices.get(number)
             if device is not None:
-                device.send({"type": "cancelled", "callId": call_id, "reason": reason})
+                device.send(cancelled)
 
-    def _ring_device(self, call: _RingingCall, device: Device) -> None:
-        if device.user_id == call.user_id and device.number not in call.ringing:
-            call.ringing.add(device.number)
-            device.send(call.message)
+    def _ring_device(self, ringing: _Ringing, device: Device) -> None:
+        if device.user_id == ringing.user_id and device.number not in ringing.devices:
+            ringing.devices.add(device.number)
+            device.send(ringing.message)

@@ -2,88 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Self, TypeVar
 
 from .base import AppRow, CallRow, NotificationCounts, OutboxRow, StoreError, UserRow
+from .sqlite_meetings import MeetingTables
+from .sqlite_records import RecordTables
+from .sqlite_subscriptions import SubscriptionTables
 
-T = TypeVar("T")
 
-# Each entry takes a database from its index to the next version; none is ever edited.
-MIGRATIONS: tuple[str, ...] = (
+class SqliteStore(MeetingTables, RecordTables, SubscriptionTables):
+    """A :class:`~.base.Store` in an SQLite file.
+
+    Calls, notifications, applications and users are here; the rest is inherited, table by table.
     """
-    CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-    CREATE TABLE apps (
-        app_id TEXT PRIMARY KEY,
-        tenant_id TEXT NOT NULL,
-        display_name TEXT NOT NULL,
-        secret TEXT NOT NULL,
-        roles TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE users (
-        position INTEGER PRIMARY KEY AUTOINCREMENT,
-        user_id TEXT NOT NULL UNIQUE,
-        display_name TEXT NOT NULL,
-        token TEXT NOT NULL UNIQUE
-    ) STRICT;
-    CREATE TABLE calls (
-        position INTEGER PRIMARY KEY AUTOINCREMENT,
-        call_id TEXT NOT NULL UNIQUE,
-        app_id TEXT NOT NULL,
-        tenant_id TEXT NOT NULL,
-        callback_uri TEXT NOT NULL,
-        state TEXT NOT NULL,
-        is_over INTEGER NOT NULL,
-        resource TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX calls_living ON calls (is_over, position);
-    CREATE TABLE outbox (
-        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-        message_id TEXT NOT NULL UNIQUE,
-        call_id TEXT NOT NULL REFERENCES calls (call_id) ON DELETE CASCADE,
-        status TEXT NOT NULL CHECK (status IN ('pending', 'sent', 'failed')),
-        body TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX outbox_call ON outbox (call_id, status, sequence);
-    CREATE INDEX outbox_pending ON outbox (status, sequence);
-    """,
-)
-
-
-class SqliteStore:
-    """A :class:`~.base.Store` in an SQLite file (WAL, every commit on the disk).
-
-    One thread of its own does all the work, so the loop never waits for the disk.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
-        self._connection = connection
-        self._thread = thread
-        self._closed = False
-
-    @classmethod
-    async def open(cls, path: Path) -> Self:
-        """Open or make the file, mode 0600, and bring it to the present version.
-
-        Raises: StoreError when it is no database, or of a later version.
-        """
-        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mixminus-store")
-        try:
-            connection = await asyncio.get_running_loop().run_in_executor(thread, _connect, path)
-        except (sqlite3.Error, OSError) as error:
-            thread.shutdown(wait=False)
-            raise StoreError(f"cannot open the store {path}: {error}") from error
-        except BaseException:
-            thread.shutdown(wait=False)
-            raise
-        return cls(connection, thread)
 
     async def secret(self, name: str, make: Callable[[], str]) -> str:
         """Return the text kept under *name*; the first time, what *make* returns."""
@@ -102,8 +36,16 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> AppRow:
             db.execute(
-                "INSERT INTO apps VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (app.app_id, app.tenant_id, app.display_name, app.secret, json.dumps(app.roles)),
+                "INSERT INTO apps (app_id, tenant_id, display_name, secret, roles, webhook)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (
+                    app.app_id,
+                    app.tenant_id,
+                    app.display_name,
+                    app.secret,
+                    json.dumps(app.roles),
+                    app.webhook,
+                ),
             )
             found = _app(db, app.app_id)
             assert found is not None
@@ -117,6 +59,16 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> None:
             values = (json.dumps(list(roles)), app_id)
             if not db.execute("UPDATE apps SET roles = ? WHERE app_id = ?", values).rowcount:
+                raise StoreError(f"no application {app_id}")
+
+        await self._run(work)
+
+    async def set_webhook(self, app_id: str, uri: str | None) -> None:
+        """Say where an application is told of incoming calls; None: nowhere."""
+
+        def work(db: sqlite3.Connection) -> None:
+            values = (uri, app_id)
+            if not db.execute("UPDATE apps SET webhook = ? WHERE app_id = ?", values).rowcount:
                 raise StoreError(f"no application {app_id}")
 
         await self._run(work)
@@ -263,37 +215,6 @@ class SqliteStore:
 
         return await self._run(work)
 
-    async def close(self) -> None:
-        """Finish what runs and let go of the files. Again is no error."""
-        if self._closed:
-            return
-        self._closed = True
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._connection.close)
-        self._thread.shutdown(wait=False)
-
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do *work* in the store's thread as one transaction."""
-        if self._closed:
-            raise StoreError("the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
-
-    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        db = self._connection
-        try:
-            # IMMEDIATE: a transaction that reads first would fail on its first write, not wait.
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(db)
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise StoreError(f"the store failed: {error}") from error
-        return result
-
 
 _CALLS = "SELECT call_id, app_id, tenant_id, callback_uri, state, is_over, resource FROM calls"
 
@@ -307,37 +228,10 @@ def _call(row: tuple[str, str, str, str, str, int, str]) -> CallRow:
 
 def _app(db: sqlite3.Connection, app_id: str) -> AppRow | None:
     row = db.execute(
-        "SELECT app_id, tenant_id, display_name, secret, roles FROM apps WHERE app_id = ?",
+        "SELECT app_id, tenant_id, display_name, secret, roles, webhook FROM apps WHERE app_id = ?",
         (app_id,),
     ).fetchone()
     if row is None:
         return None
-    found_id, tenant_id, display_name, secret, roles = row
-    return AppRow(found_id, tenant_id, display_name, secret, tuple(json.loads(roles)))
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open the database and migrate it."""
-    # The secrets in it are this user's alone; SQLite gives its journal files the same mode.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        # FULL: an acknowledged call survives a power cut. NORMAL may lose the last commits in WAL.
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        _migrate(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise StoreError(
-            f"{path} is of version {version}, this program knows up to {len(MIGRATIONS)}"
-        )
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+    found_id, tenant_id, display_name, secret, roles, webhook = row
+    return AppRow(found_id, tenant_id, display_name, secret, tuple(json.loads(roles)), webhook)

@@ -100,6 +100,11 @@ class WebRtcTransport:
             "dropped_unsent": self._track.dropped,
         }
 
+    def move(self, leg: Leg) -> None:
+        """Carry *leg* from now on; the far end notices nothing."""
+        self._leg = self._inbound.leg = leg
+        leg.render.clear()
+
     async def offer(self) -> str:
         """Return an offer with all candidates in it.
 
@@ -159,6 +164,11 @@ class WebRtcTransport:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._peer.close()
+                # aiortc may have been about to start them when it was closed, and then has.
+                for transceiver in self._peer.getTransceivers():
+                    await transceiver.sender.stop()
+                    await transceiver.receiver.stop()
+                await _end_ice(self._peer)
         except TimeoutError:
             log.warning("a peer connection did not close within %s s", CLOSE_TIMEOUT_S)
         finally:
@@ -208,12 +218,28 @@ class WebRtcTransport:
             self._closed.resolve("the WebRTC transport failed")
 
 
+async def _end_ice(peer: RTCPeerConnection) -> None:
+    """Wait out a connect that closing has overtaken, and end the consent checks it began.
+
+    aioice's ends as it would have, up to 20 ms later, and then asks its closed socket for consent
+    for 30 s.
+    """
+    for ice in {transceiver.receiver.transport.transport for transceiver in peer.getTransceivers()}:
+        started: asyncio.Event | None = ice._RTCIceTransport__start  # type: ignore[attr-defined]
+        if started is not None:
+            await started.wait()
+        consent = ice._connection._query_consent_task
+        if consent is not None:
+            consent.cancel()
+            await asyncio.wait([consent])
+
+
 class _Inbound:
     """Decoded audio of the far end, whatever its rate, to the leg's source."""
 
     def __init__(self, platform: MediaPlatform, leg: Leg) -> None:
         self._platform = platform
-        self._leg = leg
+        self.leg = leg
         self._format: tuple[int, int] | None = None
         self._resampler: Resampler | None = None
         self._cutter = FrameCutter()
@@ -234,7 +260,7 @@ class _Inbound:
         pcm = frame.to_ndarray().astype(np.int16, copy=False)
         pcm = pcm.reshape(-1) if channels == 1 else pcm.reshape(-1, channels)
         for piece in self._cutter.push(self._resampler.push(pcm)):
-            self._leg.source.write(piece, self._platform.now())
+            self.leg.source.write(piece, self._platform.now())
             self.frames += 1
 
 

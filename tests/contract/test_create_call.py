@@ -1,57 +1,27 @@
-"""The documented peer-to-peer call with app-hosted media: our answer against the documented one."""
+"""Create call: what is shown is what was made, and each bad body gets one clear error."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.contract import seeds
 from tests.service_kit import GraphHttp
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-DATA = Path(__file__).parent / "data"
-GENERATED = {
-    "callbackUri",  # Ours must be reachable; it is compared with the request's.
-    "callChainId",
-    "id",
-    "myParticipantId",
-    "@odata.context",
-}
 
-
-def load(name: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((DATA / f"create_p2p_app_hosted.{name}.json").read_text())
-    return result
-
-
-@pytest.mark.parametrize("root", ["communications", "app"])
-async def test_documented_request_gets_the_documented_response(
-    shared_graph: GraphHttp, root: str
-) -> None:
-    request, expected = load("request"), load("response")
+def documented() -> dict[str, Any]:
+    request: dict[str, Any] = seeds.load("create_call/02_p2p_app_hosted")["request"]
     # One that nobody answers: only the response is looked at.
-    request["callbackUri"] = "https://localhost:1/callback"
-    reply = await shared_graph.http.post(f"/beta/{root}/calls", json=request)
-    base = shared_graph.dev.graph_base_url
-    assert reply.status_code == 201
-    body = reply.json()
-    assert set(body) == set(expected)
-    for key in set(expected) - GENERATED:
-        assert body[key] == expected[key], key
-    assert body["callbackUri"] == request["callbackUri"]
-    assert body["@odata.context"] == f"{base}/beta/$metadata#app/calls/$entity"
-    assert reply.headers["location"] == f"{base}/beta/communications/calls/{body['id']}"
-    ids = {body[key] for key in ("callChainId", "id", "myParticipantId")}
-    assert len(ids) == 3
-    assert {len(identifier) for identifier in ids} == {36}
+    return request | {"callbackUri": "https://localhost:1/callback"}
 
 
 async def test_get_shows_what_create_returned(shared_graph: GraphHttp) -> None:
-    request = load("request") | {"callbackUri": "https://localhost:1/callback"}
+    request = documented()
     created = (await shared_graph.create(request)).json()
     path = f"/v1.0/communications/calls/{created['id']}"
     shown = await shared_graph.http.get(path)
@@ -62,14 +32,10 @@ async def test_get_shows_what_create_returned(shared_graph: GraphHttp) -> None:
 
 def refusals() -> Iterator[Any]:
     """Each body that is refused, with status, code and what the message must name."""
-    blob = load("request")["mediaConfig"]["blob"]
-    config = load("request")["mediaConfig"]
-    target = load("request")["targets"][0]
+    blob = documented()["mediaConfig"]["blob"]
+    config = documented()["mediaConfig"]
+    target = documented()["targets"][0]
     phone = {"identity": {"phone": {"id": "+12345678901"}}}
-    meeting = {
-        "targets": None,
-        "meetingInfo": {"@odata.type": "#microsoft.graph.joinMeetingIdMeetingInfo"},
-    }
 
     def case(name: str, status: int, code: str, says: str, **change: Any) -> Any:
         return pytest.param(change, status, code, says, id=name)
@@ -95,18 +61,34 @@ def refusals() -> Iterator[Any]:
     yield case("other tenant", 403, "7505", "tenant", tenantId="another")
     source = {"identity": {"application": {"id": "another"}}}
     yield case("other application", 403, "7507", "source", source=source)
-    yield case("group", 405, "8520", "group", targets=[target, target])
-    yield case("phone", 405, "8520", "phone", targets=[phone])
-    yield case("meeting", 405, "8520", "meeting", **meeting)
-    hosted = {"@odata.type": "#microsoft.graph.serviceHostedMediaConfig"}
-    yield case("service hosted", 405, "8520", "serviceHosted", mediaConfig=hosted)
+    yield case("six targets", 400, "8523", "5", targets=[target] * 6)
+    yield case("phone without an instance", 400, "8523", "source", targets=[phone])
+    foreign = {"identity": {"applicationInstance": {"id": "00000000-0000-4000-8000-000000000000"}}}
+    yield case("another's instance", 403, "7507", "source", targets=[phone], source=foreign)
+    local = {"identity": {"phone": {"id": "5550123"}}}
+    yield case("phone not E.164", 400, "8523", "E.164", targets=[local])
+    join = {"@odata.type": "#microsoft.graph.joinMeetingIdMeetingInfo", "joinMeetingId": "1"}
+    yield case("unknown meeting id", 404, "8561", "meeting", targets=None, meetingInfo=join)
+    no_id = {"@odata.type": "#microsoft.graph.joinMeetingIdMeetingInfo"}
+    yield case("no meeting id", 400, "8523", "joinMeetingId", targets=None, meetingInfo=no_id)
+    strange = {"@odata.type": "#microsoft.graph.strangeMeetingInfo"}
+    yield case("strange meeting", 400, "8523", "meetingInfo", targets=None, meetingInfo=strange)
+    token = {"@odata.type": "#microsoft.graph.tokenMeetingInfo", "token": "abc"}
+    yield case("bad token", 400, "8526", "token", targets=None, meetingInfo=token)
+    both = {**join, "joinMeetingId": "1"}
+    yield case("targets and a meeting", 400, "8523", "targets", meetingInfo=both)
+    strange_config = {"@odata.type": "#microsoft.graph.strangeMediaConfig"}
+    yield case("strange media", 400, "8523", "mediaConfig", mediaConfig=strange_config)
+    prefetch = {"preFetchMedia": [{"uri": "http://localhost/a.wav", "resourceId": "a"}]}
+    hosted = {"@odata.type": "#microsoft.graph.serviceHostedMediaConfig", **prefetch}
+    yield case("prompt over http", 400, "8523", "https", mediaConfig=hosted)
 
 
 @pytest.mark.parametrize(("change", "status", "code", "says"), [*refusals()])
 async def test_refused_body_gets_one_clear_error(
     shared_graph: GraphHttp, change: dict[str, Any], status: int, code: str, says: str
 ) -> None:
-    request = load("request") | {"callbackUri": "https://localhost:1/callback"} | change
+    request = documented() | change
     body = {key: value for key, value in request.items() if value is not None}
     reply = await shared_graph.create(body)
     assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)

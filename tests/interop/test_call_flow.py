@@ -92,9 +92,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         await eventually(lambda: world.john.event("registered"))
         yield world
     me = asyncio.current_task()
-    await eventually(
-        lambda: not (asyncio.all_tasks() - tasks_before - {me}), what="no task to be left"
-    )
+
+    def left() -> set[asyncio.Task[Any]]:
+        return asyncio.all_tasks() - tasks_before - {me}
+
+    try:
+        await eventually(lambda: not left())
+    except AssertionError:
+        raise AssertionError(f"expected no task to be left, got {left()}") from None
     await eventually(
         lambda: sockets_and_threads() <= counts_before, what="no socket or thread to be left"
     )
@@ -229,6 +234,7 @@ async def test_no_secret_reaches_a_log(
     caplog.set_level(logging.INFO)
     caplog.set_level(logging.DEBUG, "mixminus")
     call = await world.call_john()
+    assert call.session is not None
     session = json.loads(call.session.media_configuration())
     await call.hang_up()
     await over(world, call)
@@ -277,8 +283,12 @@ async def test_the_admin_api_makes_shows_and_ends_calls(world: World, echo: list
     [
         ("POST", "", {"user": "Nobody"}, 404, "no user 'Nobody'"),
         ("POST", "", {"user": NOBODY}, 404, NOBODY),
-        ("POST", "", {"user": 7}, 400, "user: expected a name"),
-        ("POST", "", ["John"], 400, "user: expected a name"),
+        ("POST", "", {"user": 7}, 400, "user: Input should be a valid string"),
+        ("POST", "", ["John"], 400, "should be an object"),
+        ("POST", "", {}, 400, "expected one of user, users, phone, joinUrl"),
+        ("POST", "", {"user": "John", "passcode": "x"}, 400, "a passcode only with"),
+        ("POST", "", {"phone": "1425"}, 400, "expected a number like +14255550123"),
+        ("POST", "", {"joinUrl": "https://x/y"}, 400, "expected https://teams.microsoft.com"),
         ("GET", f"/{NOBODY}", None, 404, "Call not found."),
         ("PUT", "", None, 405, "no PUT"),
     ],

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from mixminus.control.service.caller import CallerParty
 from mixminus.control.service.service import CallService
 from mixminus.control.store.base import AppRow
 from tests.service_kit import (
@@ -44,7 +45,7 @@ class World(NamedTuple):
         assert (await phone.expect("ring"))["callId"] == call_id
         await phone.send(type="answer", callId=call_id, sdp=GOOD_SDP)
         await phone.expect("answered")
-        await eventually(lambda: {"mediaState"} <= self.receiver.of(call_id)[-1].keys())
+        await eventually(lambda: any("mediaState" in d for d in self.receiver.of(call_id)))
         return call_id
 
     async def over(self, call_id: str) -> dict[str, Any]:
@@ -292,11 +293,12 @@ async def test_old_connection_that_ends_during_a_reoffer_ends_nothing(tmp_path: 
         w.media.caller_may_connect = False
         await phone.send(type="reoffer", callId=call_id, sdp=GOOD_SDP)
         await phone.expect("reanswered")
-        timers = w.service.book._living[call_id]._timers
+        [party] = w.service.book._living[call_id].room.others(w.service.book._living[call_id])
+        assert isinstance(party, CallerParty)
         w.media.callers[0].end("the far end closed the connection")
-        await eventually(lambda: "grace" in timers)
+        await eventually(lambda: party._grace is not None)
         w.media.callers[1].may_connect.set()
-        await eventually(lambda: "grace" not in timers, what="the caller is back")
+        await eventually(lambda: party._grace is None, what="the caller is back")
 
 
 async def test_calls_made_at_once_are_counted(
@@ -305,7 +307,7 @@ async def test_calls_made_at_once_are_counted(
     asked = []
     both_asked = asyncio.Event()
 
-    async def pin(uri: str) -> None:
+    async def pin(uri: str, schemes: tuple[str, ...]) -> None:
         asked.append(uri)
         if len(asked) == 2:
             both_asked.set()

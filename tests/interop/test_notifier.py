@@ -11,9 +11,10 @@ from typing import Any
 import jwt
 import pytest
 
-from mixminus.control.service.guard import AddressGuard
+from mixminus.control.service.guard import SCHEMES, AddressGuard
 from mixminus.control.service.keys import SigningKey, new_key_pem
 from mixminus.control.service.notifier import Notifier
+from mixminus.control.service.outbound import Outbound
 from mixminus.control.service.settings import ServiceSettings
 from mixminus.control.service.tokens import NotificationTokens
 from mixminus.control.service.urls import ServiceUrls
@@ -41,13 +42,10 @@ class Outbox:
     async def __aenter__(self) -> Outbox:
         self.store = await SqliteStore.open(self._state_dir / "test.db")
         self._exits.push_async_callback(self.store.close)
-        self.notifier = Notifier(
-            self.store,
-            NotificationTokens(KEY, ServiceUrls.at("localhost", 1, "tenant")),
-            self._guard,
-            self._settings,
-            client_context(LocalAuthority(self._state_dir).ca_file),
-        )
+        outbound = Outbound(self._guard, client_context(LocalAuthority(self._state_dir).ca_file))
+        self._exits.push_async_callback(outbound.close)
+        tokens = NotificationTokens(KEY, ServiceUrls.at("localhost", 1, "tenant"))
+        self.notifier = Notifier(self.store, tokens, outbound, self._settings)
         self._exits.push_async_callback(self.notifier.close)
         await self.notifier.start()
         return self
@@ -173,7 +171,7 @@ async def test_receiver_of_another_authority_is_not_trusted(tmp_path: Path) -> N
 class PinnedGuard(AddressGuard):
     """Says of every host that it is here."""
 
-    async def pin(self, uri: str) -> str:
+    async def pin(self, uri: str, schemes: tuple[str, ...] = SCHEMES) -> str:
         return "127.0.0.1"
 
 

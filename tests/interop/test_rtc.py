@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError
 
+from mixminus.control.service.rtc_messages import BURST_MESSAGES
 from mixminus.control.tls import client_context
-from tests.service_kit import phone_of, running_service, unregistered_phone
+from tests.service_kit import (
+    BAD_SDP,
+    GOOD_SDP,
+    phone_of,
+    running_service,
+    unregistered_phone,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +71,10 @@ async def test_message_over_the_cap_ends_the_socket(tmp_path: Path) -> None:
         {"type": "answer", "sdp": "x"},
         {"type": "answer", "callId": "x"},
         {"type": "answer", "callId": {}, "sdp": "x"},
+        {"type": "call", "sdp": "x"},
+        {"type": "join", "sdp": "x"},
+        {"type": "tone", "callId": "x"},
+        {"type": "share", "callId": "x", "action": "dance"},
     ],
 )
 async def test_message_that_is_not_known_ends_the_socket(
@@ -73,15 +86,90 @@ async def test_message_that_is_not_known_ends_the_socket(
         assert await phone.close_code() == 4400
 
 
-@pytest.mark.parametrize("kind", ["answer", "decline", "hangup", "reoffer"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("answer", "decline", "hangup", "reoffer", "mute", "unmute", "hold", "resume"),
+        *("tone", "share"),
+    ],
+)
 async def test_unknown_call_is_an_error_that_the_socket_survives(tmp_path: Path, kind: str) -> None:
     async with running_service(tmp_path) as service, phone_of(service.dev_file) as phone:
         for _ in range(2):
-            await phone.send(type=kind, callId="unknown", sdp="x")
+            await phone.send(type=kind, callId="unknown", sdp="x", tone="1", action="start")
             error = await phone.expect("error")
             assert (error["code"], error["callId"]) == ("unknownCall", "unknown")
+            assert error["of"] == kind
         await phone.send(type="answer", callId="unknown", sdp="x" * 65_537)
         assert (await phone.expect("error"))["code"] == "badSdp"
+
+
+async def test_what_cannot_be_called_or_joined_is_an_error_or_an_end(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service, phone_of(service.dev_file) as phone:
+        await phone.send(type="join", joinMeetingId="1", sdp=GOOD_SDP)
+        error = await phone.expect("error")
+        assert (error["of"], error["code"]) == ("join", "unknownMeeting")
+        assert "callId" not in error
+        meeting = service.dev_file.meetings[0]
+        await phone.send(type="join", joinUrl=meeting.join_url, sdp=BAD_SDP)
+        assert (await phone.expect("error"))["code"] == "badSdp"
+        await phone.send(type="call", appId="nothing", sdp=GOOD_SDP)
+        call_id = (await phone.expect("calling"))["callId"]
+        assert (await phone.expect("ended"))["callId"] == call_id
+        await phone.send(type="tone", callId=call_id, tone="x")
+        assert (await phone.expect("error"))["code"] == "badTone"
+
+
+async def test_device_does_all_that_a_call_allows(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service, phone_of(service.dev_file) as phone:
+        meeting = service.dev_file.meetings[0]
+        await phone.send(
+            type="join",
+            joinMeetingId=meeting.join_meeting_id,
+            passcode=meeting.passcode,
+            sdp=GOOD_SDP,
+        )
+        joined = await phone.expect("joined")
+        call = joined["callId"]
+        assert (joined["participantId"], joined["inLobby"]) == (call, False)
+        assert (await phone.expect("answered"))["callId"] == call
+        for kind, told in (
+            ("mute", {"type": "muted", "muted": True, "by": "self"}),
+            ("unmute", {"type": "muted", "muted": False, "by": "self"}),
+            ("hold", {"type": "held", "held": True, "by": "self"}),
+            ("resume", {"type": "held", "held": False, "by": "self"}),
+        ):
+            await phone.send(type=kind, callId=call)
+            assert await phone.expect(str(told["type"])) == told | {"callId": call}
+        for action in ("start", "update", "stop"):
+            await phone.send(type="share", callId=call, action=action)
+            sharing = await phone.expect("sharing")
+            assert sharing == {"type": "sharing", "callId": call, "action": action}
+        for action in ("update", "stop"):
+            await phone.send(type="share", callId=call, action=action)
+            assert (await phone.expect("error"))["code"] == "notSharing"
+        await phone.send(type="tone", callId=call, tone="1")
+        await phone.send(type="join", threadId=meeting.thread_id, sdp=GOOD_SDP)
+        assert (await phone.expect("error"))["code"] == "alreadyIn"
+        await phone.send(type="reoffer", callId=call, sdp=GOOD_SDP)
+        assert (await phone.expect("reanswered"))["sdp"] == f"answer to {GOOD_SDP}"
+        await phone.send(type="hangup", callId=call)
+        ended = await phone.expect("ended")
+        assert (ended["callId"], ended["code"]) == (call, 200)
+
+
+async def test_flood_of_messages_ends_the_socket(tmp_path: Path) -> None:
+    async with running_service(tmp_path) as service, phone_of(service.dev_file) as phone:
+        for _ in range(3 * BURST_MESSAGES):
+            await phone.send(type="join", joinMeetingId="1", sdp="x")
+        codes: list[str] = []
+        with contextlib.suppress(ConnectionClosedError):
+            async for text in phone.socket:
+                codes.append(json.loads(text)["code"])
+        assert codes[:-1] == ["unknownMeeting"] * (len(codes) - 1)
+        assert codes[-1] == "tooFast"
+        assert len(codes) > BURST_MESSAGES
+        assert await phone.close_code() == 4429
 
 
 async def test_token_opens_its_own_users_line_alone(tmp_path: Path) -> None:
@@ -104,3 +192,16 @@ async def test_stopping_the_service_closes_its_sockets(tmp_path: Path) -> None:
         await socket.recv()
     await socket.wait_closed()
     assert socket.close_code == 1012
+
+
+async def test_stopping_the_service_tells_those_in_a_meeting_first(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as exits:
+        service = await exits.enter_async_context(running_service(tmp_path))
+        async with phone_of(service.dev_file) as phone:
+            meeting = service.dev_file.meetings[0]
+            await phone.send(type="join", threadId=meeting.thread_id, sdp=GOOD_SDP)
+            await phone.expect("joined")
+            await phone.expect("answered")
+            await exits.aclose()
+            await phone.expect("ended")
+            assert await phone.close_code() == 1012

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -48,6 +49,28 @@ async def test_stop_leaves_no_task_and_frees_the_port(tmp_path: Path) -> None:
             await http.get(f"https://127.0.0.1:{port}/")
     listening_socket("127.0.0.1", port).close()
     await eventually(lambda: asyncio.all_tasks() == before)
+
+
+async def test_a_reply_never_waits_for_an_acknowledgement(tmp_path: Path) -> None:
+    """Head and body of a reply are two writes: with Nagle's algorithm the second waits 40 ms."""
+    nodelay: list[int] = []
+
+    class Watched(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            sock = transport.get_extra_info("socket")
+            nodelay.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Watched, sock=listening_socket("127.0.0.1", 0))
+    port = server.sockets[0].getsockname()[1]
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    await eventually(lambda: nodelay)
+    assert all(nodelay)
+    writer.close()
+    await writer.wait_closed()
+    server.close()
+    await server.wait_closed()
 
 
 async def test_request_under_way_is_finished_at_the_stop(tmp_path: Path) -> None:

@@ -300,6 +300,40 @@ def test_sources_choose_who_hears_whom(bench: Bench) -> None:
         bench.bridge.set_sources(legs[0], [legs[3]])
 
 
+def test_routes_change_together_or_not_at_all(bench: Bench) -> None:
+    legs = [bench.bridge.add_leg(n) for n in range(70)]
+    elsewhere = Bridge(bench.engine.add_bridge()).add_leg(1)
+
+    def heard() -> list[int]:
+        for n, leg in enumerate(legs):
+            leg.source.write(constant(n))
+        bench.tick()
+        return [int(bench.heard(leg)[0]) for leg in legs[:3]]
+
+    total = sum(range(70))
+    assert heard() == [total, total - 1, total - 2]
+    bench.bridge.set_routes({legs[0]: [legs[69], legs[5]], legs[1]: [], legs[2]: None})
+    assert heard() == [74, 0, total - 2]
+    with pytest.raises(ValueError, match="the leg is not in this bridge"):
+        bench.bridge.set_routes({legs[0]: None, legs[1]: [legs[0], elsewhere]})
+    with pytest.raises(ValueError, match="the leg is not in this bridge"):
+        bench.bridge.set_routes({legs[0]: None, elsewhere: []})
+    assert heard() == [74, 0, total - 2]
+    bench.bridge.set_routes(dict.fromkeys(legs))
+    assert heard() == [total, total - 1, total - 2]
+
+
+@pytest.mark.parametrize("routes", [3, [3], [("a leg", None)], [(1, 2, 3)]])
+def test_routes_that_are_none_are_refused(routes: Any) -> None:
+    bridge: Any = _native.Engine().add_bridge()
+    leg = bridge.add_leg(1)
+    with pytest.raises((TypeError, ValueError)):
+        bridge.set_routes(routes)
+    with pytest.raises((TypeError, ValueError)):
+        bridge.set_routes([(leg, None), (leg, [3])])
+    bridge.set_routes([(leg, []), (leg, None)])
+
+
 @given(
     steps=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), min_size=1, max_size=80),
     target=st.integers(1, 4),

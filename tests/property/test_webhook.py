@@ -10,12 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixminus.control.client.webhook import (
-    TokenRefusedError,
-    parse_notifications,
-    read_key_id,
-)
+from mixminus.control.client.webhook import parse_notifications
 from mixminus.control.graph.notifications import NotificationError
+from mixminus.control.jws import BadTokenError, check_claims, read_token
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -53,12 +50,27 @@ def test_any_entries(value: list[Any]) -> None:
 
 @given(st.text())
 def test_any_text_as_a_token(token: str) -> None:
-    with pytest.raises(TokenRefusedError):
-        read_key_id(token)
+    with pytest.raises(BadTokenError):
+        read_token(token)
 
 
 @given(json_values)
 def test_any_header_of_a_token(header: Any) -> None:
-    token = base64.urlsafe_b64encode(json.dumps(header).encode()).decode() + ".e30.c2ln"
-    with pytest.raises(TokenRefusedError):
-        read_key_id(token)
+    part = base64.urlsafe_b64encode(json.dumps(header).encode()).rstrip(b"=").decode()
+    with pytest.raises(BadTokenError):
+        read_token(f"{part}.e30.c2ln")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["iss", "aud", "exp", "nbf", "iat"]),
+        json_values | st.sampled_from(["issuer", "audience", 1e300, 10**400, -1, 5]),
+    )
+)
+def test_any_claims(claims: dict[str, Any]) -> None:
+    try:
+        check_claims(claims, issuers=["issuer"], audiences=["audience"], now_s=5.0)
+    except BadTokenError:
+        return
+    assert (claims["iss"], claims["aud"]) == ("issuer", "audience")
+    assert 0 <= claims["nbf"] <= 5 < claims["exp"]

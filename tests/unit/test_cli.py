@@ -123,8 +123,22 @@ def test_wrong_usage_is_one_line_and_exit_2(capsys: Captured, arguments: list[st
 
 
 def test_wrong_usage_points_to_the_help_of_its_command(capsys: Captured) -> None:
-    assert run(["call", "create"]) == USAGE
-    assert one_line(capsys).endswith("'--user'. See mixminus call create --help.")
+    assert run(["call", "hangup"]) == USAGE
+    assert one_line(capsys).endswith("'ID'. See mixminus call hangup --help.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "expected one of --user, --phone and --meeting"),
+        (["--user", "John", "--phone", "+1425"], "expected one of"),
+        (["--user", "John", "--passcode", "x"], "only with --meeting"),
+        (["--phone", "+1425", "--guest", "x"], "only with --meeting"),
+    ],
+)
+def test_a_call_goes_to_one_target(capsys: Captured, arguments: list[str], says: str) -> None:
+    assert run(["call", "create", *arguments]) == USAGE
+    assert says in one_line(capsys)
     assert run(["serve", "--port", "70000"]) == USAGE
     assert one_line(capsys).endswith("65535. See mixminus serve --help.")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mixminus.control.devfile import DevFile, DevFileError, DevUser, UnknownUserError
+from mixminus.control.devfile import DevFile, DevFileError, DevMeeting, DevUser, UnknownUserError
 
 DEV = DevFile(
     tenant_id="tenant",
@@ -18,6 +18,17 @@ DEV = DevFile(
     rtc_url="wss://localhost:1/rtc",
     ca_file=Path("/ca.pem"),
     users=(DevUser(id="u-1", display_name="John", token="a token"),),
+    meetings=(
+        DevMeeting(
+            subject="Sync",
+            organizer_id="u-1",
+            join_url="https://teams.microsoft.com/l/meetup-join/x/0",
+            thread_id="19:meeting_x@thread.v2",
+            message_id="0",
+            join_meeting_id="123",
+            passcode="a passcode",
+        ),
+    ),
 )
 
 
@@ -35,6 +46,17 @@ def test_file_has_the_documented_members_and_is_private(tmp_path: Path) -> None:
         "rtcUrl",
         "caFile",
         "users",
+        "meetings",
+        "applicationInstanceId",
+    ]
+    assert list(members["meetings"][0]) == [
+        "subject",
+        "organizerId",
+        "joinUrl",
+        "threadId",
+        "messageId",
+        "joinMeetingId",
+        "passcode",
     ]
     assert list(members["users"][0]) == ["id", "displayName", "token"]
     assert path.stat().st_mode & 0o777 == 0o600
@@ -43,7 +65,7 @@ def test_file_has_the_documented_members_and_is_private(tmp_path: Path) -> None:
 
 def test_members_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
     path = DEV.save(tmp_path)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"meetings": [], "phones": []}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"later": [], "more": []}))
     assert DevFile.load(tmp_path) == DEV
 
 

@@ -10,31 +10,29 @@ from typing import Any
 import httpx2
 import pytest
 
-from mixminus.control.client.calls import (
-    KEEP_ALIVE_EVERY_S,
-    KEEP_ALIVE_RETRY_S,
-    CallsClient,
-    peer_to_peer_call,
-)
+from mixminus.control.client.bodies import AppHosted, call_body
+from mixminus.control.client.calls import KEEP_ALIVE_EVERY_S, KEEP_ALIVE_RETRY_S, CallsClient
+from mixminus.control.client.models import Identity
 from mixminus.control.client.requests import (
     MAX_ATTEMPTS,
     GraphClient,
     GraphConnectionError,
     GraphRequestError,
 )
+from mixminus.control.client.tokens import authority_of
 
 Answer = httpx2.Response | Exception
 
 
 class Tokens:
-    """Numbered tokens."""
+    """Numbered tokens, of one tenant or another."""
 
     def __init__(self) -> None:
         self.number = 1
 
-    async def token(self, *, refresh: bool = False) -> str:
+    async def token(self, *, tenant_id: str | None = None, refresh: bool = False) -> str:
         self.number += refresh
-        return f"t{self.number}"
+        return f"{tenant_id or 't'}{self.number}"
 
 
 class Graph:
@@ -177,7 +175,7 @@ async def test_a_success_must_be_json(client: GraphClient, graph: Graph) -> None
 async def test_a_created_call_needs_an_id(client: GraphClient, graph: Graph) -> None:
     graph.answers = [httpx2.Response(201, json={"state": "establishing"})]
     with pytest.raises(GraphRequestError, match="not a call with an id"):
-        await CallsClient(client).create({})
+        await CallsClient(client).post({})
 
 
 async def test_a_call_that_is_gone_is_no_error(client: GraphClient, graph: Graph) -> None:
@@ -211,20 +209,118 @@ async def test_keep_alive_goes_on_through_failures_until_the_call_is_gone(
     async def sleep(seconds: float) -> None:
         waits_s.append(seconds)
 
-    await CallsClient(client).keep_alive_until_gone("c1", sleep=sleep)
+    alive: list[bool] = []
+    await CallsClient(client).keep_alive_until_gone(
+        "c1", on_alive=lambda: alive.append(True), sleep=sleep
+    )
+    assert len(alive) == 2, "each time that the service took it"
     often = KEEP_ALIVE_EVERY_S
     assert waits_s == [often, often, KEEP_ALIVE_RETRY_S, often]
 
 
+async def test_each_tenant_has_its_tokens(client: GraphClient, graph: Graph) -> None:
+    graph.answers = [error(401, "InvalidAuthenticationToken", "old"), httpx2.Response(204)]
+    await CallsClient(client).for_tenant("other").delete("c1")
+    assert [r.headers["Authorization"] for r in graph.requests] == [
+        "Bearer other1",
+        "Bearer other2",
+    ]
+
+
+@pytest.mark.parametrize("status", [502, 504])
+async def test_a_gateway_that_does_not_know_is_asked_again_where_that_is_safe(
+    client: GraphClient, graph: Graph, status: int
+) -> None:
+    graph.answers = [error(status, "", ""), httpx2.Response(200, json={"id": "c1"})]
+    assert await CallsClient(client).get("c1") is not None
+    graph.answers = [error(status, "", "")]
+    graph.requests.clear()
+    with pytest.raises(GraphRequestError):
+        await CallsClient(client).post({})
+    assert len(graph.requests) == 1
+
+
+async def test_a_503_without_a_time_may_have_made_a_call(client: GraphClient, graph: Graph) -> None:
+    graph.answers = [error(503, "serviceNotAvailable", "?")]
+    with pytest.raises(GraphRequestError):
+        await CallsClient(client).post({})
+    assert len(graph.requests) == 1
+
+
+async def test_keep_alive_may_be_sent_twice(client: GraphClient, graph: Graph) -> None:
+    graph.answers = [httpx2.ReadError("broke off"), httpx2.Response(200)]
+    assert await CallsClient(client).keep_alive("c1")
+
+
+async def test_collections_are_read_to_their_end(client: GraphClient, graph: Graph) -> None:
+    further = "https://graph.example/beta/communications/calls/c1/participants?$skiptoken=a%20b"
+    graph.answers = [
+        httpx2.Response(200, json={"value": [{"id": "p1"}], "@odata.nextLink": further}),
+        httpx2.Response(200, json={"value": [{"id": "p2"}, "x"]}),
+    ]
+    assert [p.id for p in await CallsClient(client).participants("c1")] == ["p1", "p2"]
+    assert str(graph.requests[1].url) == further
+
+
+@pytest.mark.parametrize(
+    "link", ["https://evil.example/x", "https://graph.example.evil/x", "http://graph.example/x"]
+)
+async def test_tokens_go_to_no_one_else(client: GraphClient, graph: Graph, link: str) -> None:
+    graph.answers = [httpx2.Response(200, json={"value": [], "@odata.nextLink": link})]
+    with pytest.raises(GraphRequestError, match="someone else's"):
+        await CallsClient(client).participants("c1")
+    with pytest.raises(ValueError, match=r"expected a URL of https://graph\.example"):
+        await client.request("GET", link)
+    assert len(graph.requests) == 1
+
+
+async def test_a_recording_is_fetched_with_its_own_token(client: GraphClient, graph: Graph) -> None:
+    graph.answers = [httpx2.Response(200, content=b"RIFF")]
+    assert await client.fetch("https://file.location/1", "rec", limit_bytes=4) == b"RIFF"
+    assert graph.requests[0].headers["Authorization"] == "Bearer rec"
+    with pytest.raises(GraphRequestError, match="expected at most 3 bytes"):
+        await client.fetch("https://file.location/1", "rec", limit_bytes=3)
+    with pytest.raises(ValueError, match="expected an https URL"):
+        await client.fetch("http://file.location/1", "rec", limit_bytes=3)
+    graph.answers = [httpx2.Response(404)]
+    with pytest.raises(GraphRequestError, match="404"):
+        await client.fetch("https://file.location/1", "rec", limit_bytes=4)
+    graph.answers = [httpx2.ConnectError("refused")]
+    with pytest.raises(GraphConnectionError, match="refused"):
+        await client.fetch("https://file.location/1", "rec", limit_bytes=4)
+
+
+async def test_answers_of_another_shape_are_errors(client: GraphClient, graph: Graph) -> None:
+    graph.answers = [httpx2.Response(200, json=[1])]
+    calls = CallsClient(client)
+    for ask in (calls.get("c1"), calls.participants("c1"), calls.operation("c1", "o1")):
+        with pytest.raises(GraphRequestError, match="no JSON object"):
+            await ask
+    graph.answers = [httpx2.Response(200, json={"value": None})]
+    with pytest.raises(GraphRequestError, match="no collection"):
+        await calls.participants("c1")
+
+
+@pytest.mark.parametrize(
+    ("tenant_id", "expected"),
+    [
+        (None, "https://login.example/home"),
+        ("HOME", "https://login.example/home"),
+        ("other", "https://login.example/other"),
+        ("a/../b?c", "https://login.example/a%2F..%2Fb%3Fc"),
+    ],
+)
+def test_the_authority_of_a_tenant_has_it_in_its_path(tenant_id: str | None, expected: str) -> None:
+    assert authority_of("https://login.example/home", tenant_id) == expected
+
+
 def test_the_body_of_a_call_is_as_documented() -> None:
-    body: dict[str, Any] = peer_to_peer_call(
-        app_id="2891555a-92ff-42e6-80fa-6e1300c6b5c6",
-        app_name="Calling Bot",
-        tenant_id="t",
-        user_id="112f7296-5fa4-42ca-bae8-6a692b15d4b8",
-        user_name="John",
+    body: dict[str, Any] = call_body(
         callback_uri="https://bot.contoso.com/callback",
-        blob="{}",
+        media=AppHosted("{}"),
+        targets=[Identity.user("112f7296-5fa4-42ca-bae8-6a692b15d4b8", "John")],
+        source=Identity.application("2891555a-92ff-42e6-80fa-6e1300c6b5c6", "Calling Bot"),
+        tenant_id="t",
     )
     assert body["@odata.type"] == "#microsoft.graph.call"
     assert body["source"]["identity"]["application"] == {

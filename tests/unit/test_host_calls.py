@@ -3,119 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 
-from mixminus.control.client.calls import CallsClient
 from mixminus.control.client.requests import GraphConnectionError, GraphRequestError
 from mixminus.control.graph.enums import CallState
-from mixminus.control.graph.notifications import Notification, parse_envelope
+from mixminus.control.graph.notifications import parse_envelope
 from mixminus.control.host import call as call_module
-from mixminus.control.host.bot import Bot
+from mixminus.control.host import runner as runner_module
 from mixminus.control.host.call import HostedCall
-from mixminus.control.host.calls import Addresses, Delivery, HostCalls, UnknownUserError
+from mixminus.control.host.calls import Delivery
+from mixminus.control.host.errors import UnknownUserError
 from mixminus.media.pcm import FRAME_SAMPLES
-from mixminus.media.session import MediaSession
-from tests.manual import ManualPlatform
+from tests.host_kit import JOHN, TENANT, World, notification, states, world_of
 from tests.support import eventually
 from tests.unit.test_session import FakeTransport
-
-TENANT = "aa67bd4c-8475-432d-bd41-39f255720e0a"
-JOHN = "112f7296-5fa4-42ca-bae8-6a692b15d4b8"
-
-
-def notification(call_id: str, **data: Any) -> Notification:
-    entry = {
-        "changeType": "updated",
-        "resourceUrl": f"/communications/calls/{call_id.upper().replace('-', '')}",
-        "resourceData": {"id": call_id, **data},
-    }
-    return parse_envelope({"value": [entry]})[0]
-
-
-class Service(CallsClient):
-    """The service's side: creates calls and confirms hang-ups, as told."""
-
-    def __init__(self) -> None:
-        self.created: list[dict[str, Any]] = []
-        self.deleted: list[str] = []
-        self.fail: Exception | None = None
-        self.during_create: Callable[[str], None] = lambda call_id: None
-        self.on_delete: Callable[[str], object] = lambda call_id: None
-        self.gone = asyncio.Event()
-
-    async def create(self, body: dict[str, Any]) -> dict[str, Any]:
-        if self.fail is not None:
-            raise self.fail
-        self.created.append(body)
-        call_id = f"0000-000{len(self.created)}"
-        self.during_create(call_id)
-        await asyncio.sleep(0)
-        return {"id": call_id, "state": "establishing", "tenantId": TENANT}
-
-    async def delete(self, call_id: str) -> bool:
-        self.deleted.append(call_id)
-        self.on_delete(call_id)
-        return True
-
-    async def keep_alive_until_gone(self, call_id: str, **_: Any) -> None:
-        await self.gone.wait()
-
-
-class World:
-    """A host's calls, the bot and the service."""
-
-    def __init__(self) -> None:
-        self.platform = ManualPlatform()
-        self.service = Service()
-        self.bot = Bot("test bot")
-        self.calls = HostCalls(
-            platform=self.platform,
-            client=self.service,
-            bot=self.bot,
-            users={"John": JOHN},
-            addresses=lambda: Addresses(
-                "app", TENANT, "https://localhost:1/api/calls", "wss://localhost:1/media"
-            ),
-        )
-        self.service.on_delete = lambda call_id: self.say(call_id, "terminated")
-
-    def say(self, call_id: str, state: str, **data: Any) -> Delivery:
-        return self.calls.deliver(notification(call_id, state=state, **data), TENANT)
-
-    async def established(self) -> HostedCall:
-        call = await self.calls.create(user="John")
-        call.session.attach(FakeTransport())
-        self.say(call.id, "established")
-        await eventually(lambda: "established" in states(call))
-        return call
-
-    def ticked(self) -> bool:
-        self.platform.tick()
-        return True
-
-    def session_of(self, call: HostedCall) -> MediaSession | None:
-        return self.calls.session(call.session.session_id)
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    before = asyncio.all_tasks()
-    world = World()
-    yield world
-    calls = tuple(world.calls)
-    await asyncio.gather(*(call.hang_up() for call in calls))
-    await asyncio.gather(*(call.wait_closed() for call in calls))
-    assert len(world.calls) == 0
-    left = asyncio.all_tasks() - before - {asyncio.current_task()}
-    assert not left, f"left running: {left}"
-
-
-def states(call: HostedCall) -> list[str]:
-    return [change.state.value for change in call.states]
+    async with world_of() as world:
+        yield world
 
 
 async def test_a_call_from_its_creation_to_the_other_ends_hang_up(world: World) -> None:
@@ -152,6 +62,7 @@ async def test_the_blob_goes_out_and_its_secret_stays_out_of_reports(world: Worl
     call = await world.established()
     (body,) = world.service.created
     blob = body["mediaConfig"]["blob"]
+    assert call.session is not None
     assert blob == call.session.media_configuration()
     assert body["callbackUri"] == "https://localhost:1/api/calls"
     assert body["targets"][0]["identity"]["user"]["id"] == JOHN
@@ -318,7 +229,7 @@ async def test_sending_into_an_ended_call_is_no_error_of_the_bot(world: World) -
 async def test_a_bot_that_ignores_the_end_is_cancelled(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(call_module, "BOT_GRACE_S", 0.01)
+    monkeypatch.setattr(runner_module, "BOT_GRACE_S", 0.01)
     cancelled = asyncio.Event()
 
     @world.bot.on_call
@@ -349,6 +260,7 @@ async def test_a_lost_media_link_hangs_up_when_nothing_explains_it(
     monkeypatch.setattr(call_module, "LINK_LOSS_GRACE_S", 0.01)
     call = await world.calls.create(user="John")
     transport = FakeTransport()
+    assert call.session is not None
     call.session.attach(transport)
     world.say(call.id, "established")
     transport.closed.set_result("nothing came for 5 s")
@@ -365,7 +277,6 @@ async def test_a_creation_that_fails_leaves_no_session(world: World, failure: Ex
         await world.calls.create(user="John")
     assert len(world.calls) == 0
     assert not world.calls._sessions
-    assert world.say("0000-0001", "established") is Delivery.UNKNOWN
 
 
 async def test_a_call_that_is_made_while_the_host_stops_is_hung_up(world: World) -> None:
@@ -397,7 +308,10 @@ async def test_another_tenants_token_does_not_touch_a_call(world: World) -> None
 
 
 async def test_unknown_calls_are_told_from_ended_ones(world: World) -> None:
+    assert world.say("0000-0009", "established") is Delivery.TAKEN
+    await eventually(lambda: world.calls.unknown == 1)
     assert world.say("0000-0009", "established") is Delivery.UNKNOWN
+    assert len(world.service.asked) == 1, "an answer is remembered"
     call = await world.established()
     world.say(call.id, "terminated")
     await call.wait_closed()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import httpx2
@@ -12,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mixminus.control.client.keys import (
-    FORCED_FETCH_EVERY_S,
+    FETCH_EVERY_S,
     REFRESH_S,
     RETRY_S,
     STALE_S,
@@ -44,10 +47,13 @@ class Issuer:
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = [jwk("k1")]
         self.answer: Callable[[httpx2.Request], httpx2.Response] | None = None
+        self.wait: Callable[[httpx2.Request], Awaitable[httpx2.Response]] | None = None
         self.asked: list[str] = []
 
-    def handle(self, request: httpx2.Request) -> httpx2.Response:
+    async def handle(self, request: httpx2.Request) -> httpx2.Response:
         self.asked.append(str(request.url))
+        if self.wait is not None:
+            return await self.wait(request)
         if self.answer is not None:
             return self.answer(request)
         if str(request.url) == METADATA_URL:
@@ -144,33 +150,83 @@ async def test_a_new_key_is_fetched_when_a_token_names_it(
 ) -> None:
     await cache.get("k1")
     issuer.keys = [jwk("k1"), jwk("k2")]
-    clock.now_s += 1
+    clock.now_s += FETCH_EVERY_S
     assert await cache.get("k2") is not None
     assert cache.fetches == 2
 
 
-async def test_random_key_ids_force_one_fetch_in_30_s(
+async def test_random_key_ids_cost_one_fetch_in_30_s(
+    cache: KeyCache, issuer: Issuer, clock: Clock
+) -> None:
+    fetched_at = []
+    for n in range(3000):
+        before = cache.fetches
+        with contextlib.suppress(KeysUnavailableError):
+            assert await cache.get(f"random {n}") is None
+        if cache.fetches > before:
+            fetched_at.append(clock.now_s)
+        assert await cache.get("k1") is not None
+        clock.now_s += 0.03
+    assert len(fetched_at) == cache.fetches == 3
+    assert all(b - a >= FETCH_EVERY_S for a, b in pairwise(fetched_at))
+
+
+async def test_a_key_that_is_new_during_a_flood_is_never_refused(
     cache: KeyCache, issuer: Issuer, clock: Clock
 ) -> None:
     await cache.get("k1")
-    for turn in range(3):
-        for n in range(1000):
-            assert await cache.get(f"random {turn} {n}") is None
-            clock.now_s += (FORCED_FETCH_EVERY_S - 1) / 1000
-        clock.now_s += 1
-    assert cache.fetches == 1 + 3
-    assert await cache.get("k1") is not None
+    clock.now_s += FETCH_EVERY_S
+    assert await cache.get("random") is None
+    issuer.keys = [jwk("k2")]
+    clock.now_s += 1
+    for _ in range(3):
+        with pytest.raises(KeysUnavailableError) as caught:
+            await cache.get("k2")
+        assert caught.value.retry_after_s == FETCH_EVERY_S - 1
+    clock.now_s += caught.value.retry_after_s
+    assert await cache.get("k2") is not None
+    assert cache.fetches == 3
+
+
+async def test_who_waits_for_a_fetch_may_go_away(cache: KeyCache) -> None:
+    waiters = [asyncio.create_task(cache.get("k1")) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiters[0].cancel()
+    assert await waiters[1] is not None
+    assert await waiters[2] is not None
+    assert cache.fetches == 1
+
+
+async def test_an_issuer_that_hangs_holds_no_good_token_up(
+    cache: KeyCache, issuer: Issuer, clock: Clock
+) -> None:
+    await cache.get("k1")
+    gate = asyncio.Event()
+
+    async def wait(_: httpx2.Request) -> httpx2.Response:
+        await gate.wait()
+        return httpx2.Response(500)
+
+    issuer.wait = wait
+    clock.now_s += REFRESH_S
+    for _ in range(3):
+        async with asyncio.timeout(1):
+            assert await cache.get("k1") is not None
+    assert cache.fetches == 2
+    await cache.close()
+    await cache.close()
 
 
 async def test_an_id_known_to_be_unknown_forces_nothing_for_five_minutes(
     cache: KeyCache, issuer: Issuer, clock: Clock
 ) -> None:
     await cache.get("k1")
+    clock.now_s += FETCH_EVERY_S
     assert await cache.get("k2") is None
     issuer.keys = [jwk("k1"), jwk("k2")]
-    clock.now_s += FORCED_FETCH_EVERY_S
+    clock.now_s += FETCH_EVERY_S
     assert await cache.get("k2") is None
-    clock.now_s += UNKNOWN_S - FORCED_FETCH_EVERY_S
+    clock.now_s += UNKNOWN_S - FETCH_EVERY_S
     assert await cache.get("k2") is not None
     assert cache.fetches == 3
 
@@ -216,6 +272,13 @@ def test_only_signing_keys_of_the_one_algorithm_are_read() -> None:
                 jwk("another algorithm", alg="PS256"),
                 jwk("small", SMALL_KEY),
                 jwk(""),
+                jwk("for signing only", key_ops=["sign"]),
+                jwk("odd operations", key_ops="verify"),
+                jwk("trivial exponent", e="AQ"),
+                jwk("small exponent", e="Aw"),
+                jwk("even exponent", e="Ag"),
+                jwk("private", d="AQAB", p="Aw", q="Aw", dp="Aw", dq="Aw", qi="Aw"),
+                jwk("zero modulus", n="AA"),
                 {"kty": "RSA", "kid": "no numbers"},
                 {"kty": "oct", "kid": "symmetric", "k": "AAAA"},
                 "no object",

@@ -17,7 +17,8 @@ from mixminus.control.store.base import (
     StoreError,
     UserRow,
 )
-from mixminus.control.store.sqlite import MIGRATIONS, SqliteStore
+from mixminus.control.store.migrations import MIGRATIONS
+from mixminus.control.store.sqlite import SqliteStore
 
 CALL = CallRow("call-1", "app", "tenant", "https://bot/", "establishing", False, {"id": "call-1"})
 

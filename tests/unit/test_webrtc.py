@@ -177,6 +177,23 @@ async def test_closing_at_any_stage_leaves_nothing() -> None:
             await asyncio.gather(lonely.close(), lonely.close())
 
 
+async def test_closing_just_before_ice_has_connected_leaves_nothing() -> None:
+    async with MediaPlatform() as platform:
+        with leaves_nothing():
+            john, service = party(platform), party(platform)
+            offer = await john.transport.offer()
+            await john.transport.accept(await service.transport.answer(offer))
+            (transceiver,) = john.transport._peer.getTransceivers()
+            ice = transceiver.receiver.transport.transport._connection
+            while not ice._check_list_done:  # noqa: ASYNC110  The very turn of the loop is meant.
+                await asyncio.sleep(0)
+            # Connecting sleeps for up to 20 ms now, and goes on after what closes it.
+            await john.transport.close()
+            consent = ice._query_consent_task
+            assert consent is None or consent.done()
+            await service.transport.close()
+
+
 async def test_a_wrong_fingerprint_fails_and_passes_no_audio() -> None:
     async with MediaPlatform() as platform:
         with leaves_nothing():

@@ -1,0 +1,95 @@
+"""The bot's side of a call's audio: a media link to its host, or prompts and recordings here."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from mixminus.media.descriptor import MediaSessionDescriptor
+from mixminus.media.transports.base import Transport
+from mixminus.media.transports.link import LinkError
+
+from .. import call_state as cs
+from ..graph.requests import MediaConfig
+from .ivr.hosting import make_hosted
+
+if TYPE_CHECKING:
+    from .ivr.media import ServiceHostedMedia
+    from .live_call import LiveCall
+    from .services import CallServices
+
+
+class BotMediaError(ConnectionError):
+    """The bot's media could not be set up; the message says why."""
+
+
+class BotMedia:
+    """What carries one bot's audio. Made for one call, connected once.
+
+    Thread: the loop's.
+    """
+
+    def __init__(
+        self,
+        services: CallServices,
+        config: MediaConfig,
+        descriptor: MediaSessionDescriptor | None,
+    ) -> None:
+        self._services, self._config, self._descriptor = services, config, descriptor
+        self.hosted: ServiceHostedMedia | None = None
+        self._link: Transport | None = None
+        self._is_closed = False
+
+    @property
+    def is_app_hosted(self) -> bool:
+        """Whether the application handles the audio itself."""
+        return self._descriptor is not None
+
+    @property
+    def flows(self) -> bool:
+        """Whether the bot's side carries audio: the link has, or nothing needs to."""
+        return self.hosted is not None or (
+            self._link is not None and self._link.counters().get("frames_in", 0) > 0
+        )
+
+    def counters(self) -> dict[str, int]:
+        """Return what became of the frames."""
+        if self._link is not None:
+            return self._link.counters()
+        return {} if self.hosted is None else asdict(self.hosted.counters())
+
+    async def connect(self, live: LiveCall) -> None:
+        """Connect to the bot's media endpoint, or make ready what the service hosts.
+
+        Raises: BotMediaError.
+        """
+        if self._descriptor is None:
+            hosted = make_hosted(live)
+            self.hosted = hosted
+            # Fetched at set-up, so that the first prompt need not wait; its failure is the play's.
+            for info in self._config.prefetch:
+                live.spawn(self._services.prompts.of(live.app_id).prefetch(info))
+            return
+        try:
+            link = await self._services.edges.connect_link(live.member.leg, self._descriptor)
+        except LinkError as error:
+            raise BotMediaError(str(error)) from error
+        if self._is_closed:
+            await link.close()
+            raise BotMediaError("the call is over")
+        self._link = link
+
+        def closed(future: asyncio.Future[str]) -> None:
+            if not self._is_closed and not future.cancelled():
+                live.post(cs.MediaLost(future.result()))
+
+        link.closed.add_done_callback(closed)
+
+    async def close(self) -> None:
+        """End what carries the audio. Again is no error."""
+        self._is_closed = True
+        if self._link is not None:
+            await self._link.close()
+        if self.hosted is not None:
+            await self.hosted.close()

@@ -1,0 +1,134 @@
+"""The operations of one call: made, shown, ended once, and told of."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import OrderedDict
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+
+from ..graph.notifications import Json, Notification
+from ..graph.operations import Operation, OperationStatus, Outcome, kind_of
+from .ivr.queue import MediaQueue
+
+MAX_KEPT: Final = 1000
+"""Ended operations of one call that are still shown; the oldest go first."""
+
+
+CALL_TERMINATED: Final = Outcome.failure(400, 8528, "Action failed, the call was terminated.")
+
+
+class NotifyingCall(Protocol):
+    """What operations need of their call."""
+
+    @property
+    def id(self) -> str:
+        """The call's id."""
+
+    async def notify(self, *notifications: Notification) -> None:
+        """Tell the application, in order with the changes of the call's state."""
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
+        """Run *work* as a task of the call."""
+
+
+class ToneSubscription:
+    """Whether a call's application wants to know of keys, and how many it was told of."""
+
+    def __init__(self) -> None:
+        self._is_on = False
+        self._last_sequence_id = 0
+
+    def subscribe(self) -> None:
+        """Tell of keys from now on. Again is no error."""
+        self._is_on = True
+
+    def count(self) -> int | None:
+        """Return the number of the next key that is told of; None when none is."""
+        if not self._is_on:
+            return None
+        self._last_sequence_id += 1
+        return self._last_sequence_id
+
+
+class Operations:
+    """The operations of one call.
+
+    ``queue`` runs those that play, record or send, one after another.
+    An operation that is answered as completed is over: nothing follows. Every other gets exactly
+    one notification, when :meth:`finish` says how it ended.
+    Thread: the loop's.
+    """
+
+    def __init__(self, live: NotifyingCall, max_kept: int = MAX_KEPT) -> None:
+        self._live, self._max_kept = live, max_kept
+        self._open: dict[str, Operation] = {}
+        self._ended: OrderedDict[str, Operation] = OrderedDict()
+        self._revision = 0
+        self.queue = MediaQueue(live.spawn, self.finish)
+        self.tones = ToneSubscription()
+
+    def create(
+        self,
+        odata_type: str,
+        client_context: str | None,
+        status: str = OperationStatus.RUNNING,
+        **members: Any,
+    ) -> Json:
+        """Make an operation and return it as the response shows it.
+
+        Raises: ValueError on a type, status or member that is not documented.
+        """
+        operation = Operation.begin(
+            self._live.id,
+            str(uuid.uuid4()),
+            kind_of(odata_type),
+            client_context,
+            OperationStatus(status),
+            self._next_revision(),
+            **members,
+        )
+        self._keep(operation)
+        return operation.resource()
+
+    async def finish(self, operation_id: str, outcome: Outcome) -> None:
+        """End an operation and tell of it. One that has ended before is left as it is."""
+        operation = self._open.get(operation_id)
+        if operation is None:
+            return
+        operation = operation.finish(outcome, self._next_revision())
+        self._keep(operation)
+        await self._live.notify(operation.notification())
+
+    async def close(self) -> None:
+        """End all that are still open, and tell of it: the call ends. Again is no error."""
+        await self.queue.close()
+        for operation_id in tuple(self._open):
+            await self.finish(operation_id, CALL_TERMINATED)
+
+    def is_open(self, operation_id: str) -> bool:
+        """Say whether an operation has not ended yet."""
+        return operation_id in self._open
+
+    def all(self) -> list[Json]:
+        """Return all that are remembered, those that have ended first."""
+        return [operation.resource() for operation in (*self._ended.values(), *self._open.values())]
+
+    def get(self, operation_id: str) -> Json | None:
+        """Return one, or None when there is none of that id."""
+        operation = self._open.get(operation_id) or self._ended.get(operation_id)
+        return None if operation is None else operation.resource()
+
+    def _keep(self, operation: Operation) -> None:
+        if not operation.status.is_final:
+            self._open[operation.operation_id] = operation
+            return
+        self._open.pop(operation.operation_id, None)
+        self._ended[operation.operation_id] = operation
+        while len(self._ended) > self._max_kept:
+            self._ended.popitem(last=False)
+
+    def _next_revision(self) -> int:
+        self._revision += 1
+        return self._revision

@@ -1,0 +1,50 @@
+"""A scripted telephone in a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mixminus.media.platform import MediaPlatform
+
+from .. import call_state as cs
+from ..call_state import ResultInfo
+from .member import Member
+from .phones import PhoneScript, ScriptedPhone
+from .rooms import Room
+
+
+class PhoneParty:
+    """The telephone that answered: does what its script says, until either side hangs up.
+
+    Thread: the loop's.
+    """
+
+    is_app = False
+
+    def __init__(
+        self, platform: MediaPlatform, room: Room, member: Member, script: PhoneScript
+    ) -> None:
+        self._room, self._member = room, member
+        self._phone = ScriptedPhone(
+            platform, member.leg, script, on_hung_up=lambda: self.end(cs.PHONE_HUNG_UP)
+        )
+        self._phone.start()
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def member(self) -> Member:
+        """The entry in the roster."""
+        return self._member
+
+    def counters(self) -> dict[str, int]:
+        """A telephone here has no transport."""
+        return {}
+
+    def tone_heard(self, key: str) -> None:
+        """Nothing: what a telephone hears is in its audio."""
+
+    def end(self, result: ResultInfo) -> None:
+        """Hang up. Again is no error."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._phone.close(), name="close phone")
+            self._room.leave(self, result)

@@ -1,0 +1,232 @@
+"""Rooms: conversations with the parties in them, and what follows when one of them leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mixminus.media.platform import MediaPlatform
+
+from .. import call_state as cs
+from ..call_state import ResultInfo
+from ..store.base import MeetingRow
+from .conversation import Conversation
+from .member import Member
+from .records.history import ConversationHistory
+
+if TYPE_CHECKING:
+    from .invitation import Invitation
+
+log = logging.getLogger("mixminus.control.calls")
+
+PEER_TO_PEER, GROUP, MEETING = "peerToPeer", "groupCall", "meeting"
+
+OnOver = Callable[[ConversationHistory], Awaitable[None]]
+
+
+class Party(Protocol):
+    """Who carries a member's media: an application's call, a person's device, a phone."""
+
+    is_app: bool
+
+    @property
+    def member(self) -> Member:
+        """The party's entry in the roster."""
+
+    def end(self, result: ResultInfo) -> None:
+        """Leave, soon and for good, because of *result*. Again is no error."""
+
+    def tone_heard(self, key: str) -> None:
+        """Hear that another party pressed *key* (0-9, *, #, A-D)."""
+
+    def counters(self) -> dict[str, int]:
+        """Return what became of the frames in the party's transport."""
+
+
+class Room:
+    """One conversation, its parties and those who are being rung.
+
+    Thread: the loop's.
+    """
+
+    def __init__(self, conversation: Conversation, on_empty: Callable[[Room], None]) -> None:
+        self.conversation = conversation
+        self.parties: dict[str, Party] = {}
+        self.invitations: set[Invitation] = set()
+        self._on_empty = on_empty
+        self._is_over = False
+
+    @property
+    def id(self) -> str:
+        """The conversation's id: the call chain."""
+        return self.conversation.id
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everyone has left."""
+        return self._is_over
+
+    @property
+    def is_peer_to_peer(self) -> bool:
+        """Whether this is a call of two."""
+        return self.conversation.kind == PEER_TO_PEER
+
+    def join(self, party: Party) -> None:
+        """Take in a party whose member is in the roster."""
+        member = party.member
+        self.parties[member.participant_id] = party
+        member.on_removed = party.end
+
+    def leave(self, party: Party, result: ResultInfo) -> None:
+        """Take a party out; what follows for the others depends on the kind of conversation.
+
+        In a call of two, *result* is how it ends for the other.
+        """
+        if self.release(party, result):
+            self._follow(party, result)
+
+    def release(self, party: Party, result: ResultInfo | None = None) -> bool:
+        """Take a party out, and leave the others as they are; False when it is not in here."""
+        member = party.member
+        if self.parties.get(member.participant_id) is not party:
+            return False
+        del self.parties[member.participant_id]
+        member.on_removed = None
+        self.conversation.remove(member, result=result, transport=party.counters())
+        if not self.parties:
+            self._end()
+        return True
+
+    def look(self) -> None:
+        """End what has nobody left to talk to; after an invitation has come to nothing."""
+        if self.conversation.kind == GROUP and not self.invitations and not self._people():
+            for party in tuple(self.parties.values()):
+                party.end(cs.ALL_LEFT)
+
+    def press(self, member: Member, key: str) -> None:
+        """Tell all others that *member* pressed a key; from the lobby nobody hears it."""
+        if member.in_lobby:
+            return
+        for party in tuple(self.parties.values()):
+            if party.member is not member and not party.member.in_lobby:
+                party.tone_heard(key)
+
+    def others(self, party: Party) -> list[Party]:
+        """Return all parties but *party*."""
+        return [other for other in self.parties.values() if other is not party]
+
+    def _follow(self, left: Party, result: ResultInfo) -> None:
+        kind = self.conversation.kind
+        if kind == PEER_TO_PEER:
+            for party in tuple(self.parties.values()):
+                party.end(result)
+        elif kind == GROUP:
+            self.look()
+        elif self._lacks_host(left):
+            for party in tuple(self.parties.values()):
+                party.end(cs.NO_HOST)
+
+    def _lacks_host(self, left: Party) -> bool:
+        """Whether the organizer was it who left, and the meeting may not go on without."""
+        meeting = self.conversation.meeting
+        return (
+            meeting is not None
+            and not meeting.allow_without_host
+            and left.member.meeting_role == "organizer"
+        )
+
+    def _people(self) -> bool:
+        return any(not party.is_app for party in self.parties.values())
+
+    def _end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._on_empty(self)
+
+
+class Rooms:
+    """All conversations of a service: made, found by meeting, closed and recorded when empty."""
+
+    def __init__(self, platform: MediaPlatform, tenant_id: str, on_over: OnOver) -> None:
+        self._platform, self._tenant_id, self._on_over = platform, tenant_id, on_over
+        self._rooms: dict[str, Room] = {}
+        self._by_meeting: dict[tuple[str, str], Room] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def create(
+        self,
+        kind: str,
+        *,
+        organizer: dict[str, Any] | None,
+        meeting: MeetingRow | None = None,
+    ) -> Room:
+        """Make a conversation; for a meeting, only when none is under way."""
+        chain_id = str(uuid.uuid4())
+        history = ConversationHistory(
+            chain_id,
+            kind,
+            self._tenant_id,
+            organizer=organizer,
+            join_url=None if meeting is None else meeting.join_url,
+        )
+        conversation = Conversation(
+            self._platform,
+            chain_id=chain_id,
+            kind=kind,
+            tenant_id=self._tenant_id,
+            meeting=meeting,
+            history=history,
+        )
+        room = Room(conversation, self._room_empty)
+        self._rooms[chain_id] = room
+        if meeting is not None:
+            self._by_meeting[_key(meeting)] = room
+        return room
+
+    def of_meeting(self, meeting: MeetingRow) -> Room:
+        """Return the conversation of *meeting*, begun if it is not under way."""
+        room = self._by_meeting.get(_key(meeting))
+        if room is not None:
+            return room
+        organizer = {"user": {"id": meeting.organizer_id, "displayName": meeting.organizer_name}}
+        return self.create(MEETING, organizer=organizer, meeting=meeting)
+
+    def under_way(self, meeting: MeetingRow) -> Room | None:
+        """Return the conversation of *meeting*, if there is one now."""
+        return self._by_meeting.get(_key(meeting))
+
+    def discard(self, room: Room) -> None:
+        """Close a conversation that nobody came into."""
+        if not room.parties:
+            room._end()
+
+    async def close(self) -> None:
+        """Close what is left, and wait for the records. Again is no error."""
+        for room in tuple(self._rooms.values()):
+            for party in tuple(room.parties.values()):
+                room.release(party, cs.SERVICE_STOPPED)
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _room_empty(self, room: Room) -> None:
+        self._rooms.pop(room.id, None)
+        meeting = room.conversation.meeting
+        if meeting is not None and self._by_meeting.get(_key(meeting)) is room:
+            del self._by_meeting[_key(meeting)]
+        task = asyncio.create_task(self._close(room), name=f"close conversation {room.id}")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close(self, room: Room) -> None:
+        try:
+            await room.conversation.close()
+            await self._on_over(room.conversation.history)
+        except Exception:
+            # The boundary of a task that nobody waits for: the conversation is over either way.
+            log.exception("conversation %s did not end cleanly", room.id)
+
+
+def _key(meeting: MeetingRow) -> tuple[str, str]:
+    return meeting.thread_id, meeting.message_id

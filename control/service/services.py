@@ -1,0 +1,43 @@
+"""What every call of a service uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mixminus.media.bridge import Bridge
+from mixminus.media.platform import MediaPlatform
+
+from ..store.base import Store
+from .directory import Directory
+from .edges import MediaEdges
+from .ivr.prompts import PromptLibrary
+from .ivr.recordings import Recordings
+from .notifier import Notifier
+from .rooms import Rooms
+from .settings import ServiceSettings
+from .switchboard import Switchboard
+
+if TYPE_CHECKING:
+    from .callers import Callers
+    from .calls import CallBook
+
+
+@dataclass(slots=True)
+class CallServices:
+    """The parts that calls are made of; ``book`` and ``callers`` enter themselves."""
+
+    store: Store
+    notifier: Notifier
+    switchboard: Switchboard
+    platform: MediaPlatform
+    edges: MediaEdges
+    settings: ServiceSettings
+    directory: Directory
+    rooms: Rooms
+    prompts: PromptLibrary
+    recordings: Recordings
+    waiting: Bridge
+    """Where a device's leg is until it enters a conversation: it hears nothing, and is unheard."""
+    book: CallBook = field(init=False)
+    callers: Callers = field(init=False)

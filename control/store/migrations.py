@@ -1,0 +1,112 @@
+"""The steps from one version of the database to the next."""
+
+from __future__ import annotations
+
+# Each entry takes a database from its index to the next version; none is ever edited.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    CREATE TABLE apps (
+        app_id TEXT PRIMARY KEY,
+        tenant_id TEXT NOT NULL,
+        display_name TEXT NOT NULL,
+        secret TEXT NOT NULL,
+        roles TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE users (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        user_id TEXT NOT NULL UNIQUE,
+        display_name TEXT NOT NULL,
+        token TEXT NOT NULL UNIQUE
+    ) STRICT;
+    CREATE TABLE calls (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        call_id TEXT NOT NULL UNIQUE,
+        app_id TEXT NOT NULL,
+        tenant_id TEXT NOT NULL,
+        callback_uri TEXT NOT NULL,
+        state TEXT NOT NULL,
+        is_over INTEGER NOT NULL,
+        resource TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX calls_living ON calls (is_over, position);
+    CREATE TABLE outbox (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        message_id TEXT NOT NULL UNIQUE,
+        call_id TEXT NOT NULL REFERENCES calls (call_id) ON DELETE CASCADE,
+        status TEXT NOT NULL CHECK (status IN ('pending', 'sent', 'failed')),
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX outbox_call ON outbox (call_id, status, sequence);
+    CREATE INDEX outbox_pending ON outbox (status, sequence);
+    """,
+    """
+    ALTER TABLE apps ADD COLUMN webhook TEXT;
+    -- Who was given every permission there was has the new ones too.
+    UPDATE apps SET roles = '["Calls.Initiate.All", "Calls.InitiateGroupCall.All",'
+        || ' "Calls.JoinGroupCall.All", "Calls.JoinGroupCallAsGuest.All",'
+        || ' "Calls.AccessMedia.All", "CallRecords.Read.All", "CallRecord-PstnCalls.Read.All"]'
+        WHERE (SELECT count(DISTINCT value) FROM json_each(roles)) = 5;
+    CREATE TABLE meetings (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        thread_id TEXT NOT NULL,
+        message_id TEXT NOT NULL,
+        tenant_id TEXT NOT NULL,
+        organizer_id TEXT NOT NULL,
+        organizer_name TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        join_meeting_id TEXT NOT NULL UNIQUE,
+        passcode TEXT,
+        join_url TEXT NOT NULL,
+        lobby INTEGER NOT NULL,
+        allow_without_host INTEGER NOT NULL,
+        is_ad_hoc INTEGER NOT NULL,
+        created_at TEXT NOT NULL,
+        UNIQUE (thread_id, message_id)
+    ) STRICT;
+    CREATE TABLE records (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        record_id TEXT NOT NULL UNIQUE,
+        tenant_id TEXT NOT NULL,
+        started_us INTEGER NOT NULL,
+        ended_us INTEGER NOT NULL,
+        resource TEXT NOT NULL,
+        participants TEXT NOT NULL,
+        sessions TEXT NOT NULL,
+        pstn_calls TEXT
+    ) STRICT;
+    CREATE INDEX records_ended ON records (ended_us);
+    CREATE TABLE record_apps (
+        record_id TEXT NOT NULL REFERENCES records (record_id) ON DELETE CASCADE,
+        app_id TEXT NOT NULL,
+        PRIMARY KEY (record_id, app_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE record_people (
+        record_id TEXT NOT NULL REFERENCES records (record_id) ON DELETE CASCADE,
+        person_id TEXT NOT NULL,
+        PRIMARY KEY (record_id, person_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE subscriptions (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        subscription_id TEXT NOT NULL UNIQUE,
+        app_id TEXT NOT NULL,
+        tenant_id TEXT NOT NULL,
+        resource TEXT NOT NULL,
+        person_id TEXT,
+        change_type TEXT NOT NULL,
+        notification_url TEXT NOT NULL,
+        lifecycle_url TEXT,
+        client_state TEXT,
+        expires_us INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX subscriptions_tenant ON subscriptions (tenant_id, position);
+    CREATE TABLE changes (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        subscription_id TEXT NOT NULL
+            REFERENCES subscriptions (subscription_id) ON DELETE CASCADE,
+        created_us INTEGER NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX changes_subscription ON changes (subscription_id, sequence);
+    """,
+)
