@@ -28,7 +28,7 @@ types: $(VENV)/.built
 	$(BIN)/mypy media control tests benchmarks examples
 
 unit: $(VENV)/.built
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 check: $(VENV)/.built
 	$(BIN)/python -m pytest -m slow

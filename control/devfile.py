@@ -70,7 +70,8 @@ class DevFile(BaseModel):
 
         Raises: DevFileError naming the file and what is wrong with it; no secret is quoted.
         """
-        path = state_dir if state_dir.is_file() else state_dir / DEV_FILE_NAME
+        is_file = state_dir.is_file() or state_dir.suffix == ".json"
+        path = state_dir if is_file else state_dir / DEV_FILE_NAME
         try:
             text = path.read_bytes()
         except FileNotFoundError:

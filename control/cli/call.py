@@ -50,7 +50,7 @@ def create(
         str | None, typer.Option(metavar="NUMBER", help="A telephone to call, as +14255550123.")
     ] = None,
     meeting: Annotated[
-        str | None, typer.Option(help="A meeting to join: its link, or its joinMeetingId.")
+        str | None, typer.Option(help="A meeting to join: its link, joinMeetingId or name.")
     ] = None,
     passcode: Annotated[
         str | None, typer.Option(help="The passcode of --meeting, when it is a joinMeetingId.")
@@ -75,7 +75,7 @@ def create(
     elif phone is not None:
         wish["phone"] = phone
     elif meeting is not None:
-        wish["joinUrl" if "://" in meeting else "joinMeetingId"] = meeting
+        wish[_way_to(meeting)] = meeting
     wish |= {"passcode": passcode} if passcode is not None else {}
     wish |= {"guestName": guest} if guest is not None else {}
     _print(_ask(state_dir, "POST", "", wish), as_json)
@@ -98,6 +98,13 @@ def hangup(
     """End a call, and wait until nothing of it is left."""
     _ask(state_dir, "DELETE", _path(call_id))
     _print(_ask(state_dir, "GET", _path(call_id)), as_json)
+
+
+def _way_to(meeting: str) -> str:
+    """Tell a join URL, a joinMeetingId and the name of a meeting apart."""
+    if "/" in meeting:
+        return "joinUrl"
+    return "meeting" if any(character.isalpha() for character in meeting) else "joinMeetingId"
 
 
 def _path(call_id: str) -> str:
@@ -126,7 +133,11 @@ def _ask(state_dir: Path, method: str, path: str, body: object = None) -> dict[s
             )
     except httpx2.HTTPError as exc:
         what = str(exc) or type(exc).__name__
-        raise CliError(f"no bot host answers at {host.url}: {what}", FAILED) from None
+        raise CliError(
+            f"no bot host answers at {host.url}: {what}: is `mixminus serve --state {state_dir}`"
+            " running?",
+            FAILED,
+        ) from None
     answer = _parse(response.content)
     if response.status_code >= 400:
         error = answer.get("error", {})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
 OK: Final = 0
 FAILED: Final = 1
@@ -19,3 +23,16 @@ class CliError(Exception):
         super().__init__(message)
         self.message = message
         self.exit_code = exit_code
+
+
+def settings_error(exc: ValidationError | SettingsError) -> CliError:
+    """Return what is wrong with the settings, without any value of them."""
+    from pydantic import ValidationError
+
+    if not isinstance(exc, ValidationError):
+        # What it says is the name of the setting, and that its JSON cannot be read.
+        name = str(exc).partition('"')[2].partition('"')[0]
+        return CliError(f"settings: {name}: expected JSON in the environment", USAGE)
+    first = exc.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return CliError(f"settings: {where}: {first['msg'].removeprefix('Value error, ')}", USAGE)

@@ -106,7 +106,7 @@ def join(
 
     Example: mixminus join --user John --call-bot default --tones 1,2#
 
-    Example: mixminus join --user Jane --meeting "Weekly sync" --share
+    Example: mixminus join --user Alice --meeting "Weekly sync" --share
     """
     import asyncio
     import logging
@@ -132,7 +132,9 @@ def join(
     except SignInError as exc:
         raise CliError(str(exc), AUTH) from None
     except SignallingError as exc:
-        raise CliError(str(exc), FAILED) from None
+        is_unreachable = isinstance(exc.__cause__, OSError)
+        hint = f": is `mixminus service --state {state}` running?" if is_unreachable else ""
+        raise CliError(f"{exc}{hint}", FAILED) from None
     except OSError as exc:
         raise CliError(f"cannot write {exc.filename}: {exc.strerror}", FAILED) from None
     if report is not None:

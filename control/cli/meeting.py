@@ -25,7 +25,8 @@ OrganizerOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the service's whole answer.")]
 MeetingArgument = Annotated[
-    str, typer.Argument(metavar="MEETING", help="The joinMeetingId; spaces do not count.")
+    str,
+    typer.Argument(metavar="MEETING", help="Its joinMeetingId, link, thread id or subject."),
 ]
 GuestArgument = Annotated[
     str, typer.Argument(metavar="GUEST", help="A participant id, or a name in the lobby.")
@@ -77,7 +78,8 @@ def lobby(
     as_json: JsonOption = False,
 ) -> None:
     """List who waits in the lobby."""
-    _print(_ask(state_dir, user, "GET", f"{_path(meeting)}/lobby"), as_json, _show_lobby)
+    path = _find(state_dir, user, meeting)
+    _print(_ask(state_dir, user, "GET", f"{path}/lobby"), as_json, _show_lobby)
 
 
 def admit(
@@ -103,7 +105,8 @@ def deny(
 
 
 def _decide(state_dir: Path, user: str, meeting: str, guest: str, verb: str, as_json: bool) -> None:
-    waiting = _ask(state_dir, user, "GET", f"{_path(meeting)}/lobby")["value"]
+    path = _find(state_dir, user, meeting)
+    waiting = _ask(state_dir, user, "GET", f"{path}/lobby")["value"]
     found = [
         item
         for item in waiting
@@ -116,13 +119,36 @@ def _decide(state_dir: Path, user: str, meeting: str, guest: str, verb: str, as_
     if len(found) > 1:
         raise CliError(f"{len(found)} guests are called {guest!r}: say the participant id", USAGE)
     participant_id = found[0]["participantId"]
-    _ask(state_dir, user, "POST", f"{_path(meeting)}/lobby/{quote(participant_id)}/{verb}")
+    _ask(state_dir, user, "POST", f"{path}/lobby/{quote(participant_id)}/{verb}")
     done = {"admit": "admitted", "deny": "denied"}[verb]
     _print({**found[0], "decision": done}, as_json, _show_decision)
 
 
-def _path(join_meeting_id: str) -> str:
-    return f"/{quote(''.join(join_meeting_id.split()), safe='')}"
+def _find(state_dir: Path, user: str, meeting: str) -> str:
+    """Return the path of a meeting, by whatever it is named with."""
+    from ..graph.joinurl import JoinUrlError, parse_join_url
+
+    names = {meeting.strip(), "".join(meeting.split()).replace("-", "")}
+    if "/" in meeting:
+        try:
+            info = parse_join_url(meeting)
+        except JoinUrlError as exc:
+            raise CliError(f"MEETING: {exc}", USAGE) from None
+        names = {name for name in (info.thread_id, info.join_meeting_id) if name is not None}
+    wanted = {name.casefold() for name in names if name}
+    found = [
+        known
+        for known in _ask(state_dir, user, "GET", "")["value"]
+        if wanted & {known[name].casefold() for name in ("joinMeetingId", "threadId", "subject")}
+    ]
+    if not found:
+        raise CliError(
+            f"no meeting {meeting!r}: `mixminus meeting list --state {state_dir}` shows them",
+            NOT_FOUND,
+        )
+    if len(found) > 1:
+        raise CliError(f"{len(found)} meetings are {meeting!r}: say the joinMeetingId", USAGE)
+    return f"/{quote(found[0]['joinMeetingId'], safe='')}"
 
 
 def _ask(state_dir: Path, user: str, method: str, path: str, body: object = None) -> Json:
@@ -148,7 +174,11 @@ def _ask(state_dir: Path, user: str, method: str, path: str, body: object = None
             )
     except httpx2.HTTPError as exc:
         what = str(exc) or type(exc).__name__
-        raise CliError(f"no call service answers at {dev.graph_base_url}: {what}", FAILED) from None
+        raise CliError(
+            f"no call service answers at {dev.graph_base_url}: {what}: is `mixminus service --state"
+            f" {state_dir}` running?",
+            FAILED,
+        ) from None
     answer = _parse(response.content)
     if response.status_code >= 400:
         message = answer.get("error", {}).get("message")

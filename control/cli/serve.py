@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import AUTH, FAILED, NOT_FOUND, USAGE, CliError
+from .errors import AUTH, FAILED, NOT_FOUND, USAGE, CliError, settings_error
 
 if TYPE_CHECKING:
     from mixminus.media.platform import MediaPlatform
@@ -95,6 +95,7 @@ def _load(bot_file: Path | None) -> Bot:
 def _settings(dev_file: Path | None, from_env: bool, over: dict[str, Any]) -> HostSettings | None:
     """Return the host's settings, or None when a service of our own is to say them."""
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from ..devfile import DevFile, DevFileError
     from ..settings import HostSettings
@@ -105,10 +106,8 @@ def _settings(dev_file: Path | None, from_env: bool, over: dict[str, Any]) -> Ho
         return HostSettings(**over) if from_env else None
     except DevFileError as exc:
         raise CliError(str(exc), NOT_FOUND) from None
-    except ValidationError as exc:
-        first = exc.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CliError(f"settings: {where}: {first['msg']}", USAGE) from None
+    except (ValidationError, SettingsError) as exc:
+        raise settings_error(exc) from None
 
 
 async def _serve(bot: Bot, settings: HostSettings | None, over: dict[str, Any]) -> None:
@@ -141,13 +140,18 @@ async def _serve(bot: Bot, settings: HostSettings | None, over: dict[str, Any]) 
 async def _start_service(
     stack: AsyncExitStack, platform: MediaPlatform, over: dict[str, Any]
 ) -> HostSettings:
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
     from ..service.service import CallService
     from ..service.settings import ServiceSettings
     from ..settings import HostSettings
 
-    service = await stack.enter_async_context(
-        CallService(ServiceSettings(state_dir=over["state_dir"]), platform=platform)
-    )
+    try:
+        of_service = ServiceSettings(state_dir=over["state_dir"])
+    except (ValidationError, SettingsError) as exc:
+        raise settings_error(exc) from None
+    service = await stack.enter_async_context(CallService(of_service, platform=platform))
     print(f"call service at {service.dev_file.graph_base_url}")
     return HostSettings.from_dev_file(service.dev_file, **over)
 
@@ -156,6 +160,7 @@ async def _until_stopped(host: BotHost, stop: asyncio.Event) -> None:
     """Wait for a signal, or for the bot's ``on_start`` to fail."""
     from ..client.requests import GraphRequestError
     from ..client.tokens import TokenError
+    from ..graph.joinurl import JoinUrlError
     from ..host.errors import UnknownMeetingError, UnknownUserError
 
     stopped = asyncio.create_task(stop.wait())
@@ -174,6 +179,8 @@ async def _until_stopped(host: BotHost, stop: asyncio.Event) -> None:
             isinstance(error, GraphRequestError) and error.status == 404
         ):
             code = NOT_FOUND
+        elif isinstance(error, JoinUrlError):
+            code = USAGE
         raise CliError(f"the bot's on_start failed: {error}", code) from error
     finally:
         stopped.cancel()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import USAGE, CliError
+from .errors import CliError, settings_error
 
 if TYPE_CHECKING:
     from ..service.settings import ServiceSettings
@@ -35,6 +35,7 @@ def service(
     import logging
 
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from ..service.settings import ServiceSettings
     from ..store.base import StoreError
@@ -48,10 +49,8 @@ def service(
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         settings = ServiceSettings(state_dir=state, port=port, bind=bind, host=host)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CliError(f"{where}: {first['msg'].removeprefix('Value error, ')}", USAGE) from None
+    except (ValidationError, SettingsError) as error:
+        raise settings_error(error) from None
     try:
         asyncio.run(_run(settings, quiet=quiet))
     except OSError as error:  # Also a port or a directory in use.

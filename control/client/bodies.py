@@ -40,8 +40,15 @@ class Prompt:
 
 
 def as_prompt(prompt: Prompt | str) -> Prompt:
-    """Return *prompt*; a text is an address."""
-    return Prompt(prompt) if isinstance(prompt, str) else prompt
+    """Return *prompt*; a text is an address.
+
+    Raises: ValueError on a text that is none.
+    """
+    if isinstance(prompt, Prompt):
+        return prompt
+    if "://" not in prompt:
+        raise ValueError(f"expected an https address, or a Path for a file, got {prompt!r}")
+    return Prompt(prompt)
 
 
 @dataclass(frozen=True, slots=True)

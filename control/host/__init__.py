@@ -1,17 +1,49 @@
 """The bot host: what a bot's author writes against."""
 
 from ..client.bodies import Invitee, Options, Prompt
-from ..client.models import Identity, Operation, Participant, RecordOperation, ToneInfo
+from ..client.models import (
+    AudioRoutingGroup,
+    CallInfo,
+    ContentSharingSession,
+    Identity,
+    Operation,
+    Participant,
+    RecordOperation,
+    ToneInfo,
+)
+from ..client.requests import GraphConnectionError, GraphRequestError
+from ..client.tokens import TokenError
+from ..graph.enums import (
+    CallState,
+    RecordingStatus,
+    RejectReason,
+    RoutingMode,
+    ScreenSharingRole,
+    Tone,
+)
 from ..graph.joinurl import JoinInfo, JoinUrlError
 from .bot import Bot
 from .call import HostedCall
-from .errors import CallEndedError, NoAudioError, OperationFailedError
+from .errors import (
+    CallEndedError,
+    NoAudioError,
+    OperationFailedError,
+    UnknownMeetingError,
+    UnknownUserError,
+)
 from .host import BotHost
+from .tones import Tones
 
 __all__ = [
+    "AudioRoutingGroup",
     "Bot",
     "BotHost",
     "CallEndedError",
+    "CallInfo",
+    "CallState",
+    "ContentSharingSession",
+    "GraphConnectionError",
+    "GraphRequestError",
     "HostedCall",
     "Identity",
     "Invitee",
@@ -24,5 +56,14 @@ __all__ = [
     "Participant",
     "Prompt",
     "RecordOperation",
+    "RecordingStatus",
+    "RejectReason",
+    "RoutingMode",
+    "ScreenSharingRole",
+    "TokenError",
+    "Tone",
     "ToneInfo",
+    "Tones",
+    "UnknownMeetingError",
+    "UnknownUserError",
 ]

@@ -15,7 +15,7 @@ from ..client.requests import GraphConnectionError, GraphRequestError
 from ..client.tokens import TokenError
 from .call import HostedCall
 from .calls import CallReport
-from .errors import UnknownUserError
+from .errors import UnknownMeetingError, UnknownUserError
 from .replies import RequestRefusedError, read_body
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class CallWish(BaseModel):
     user: Text | None = None
     users: tuple[Text, ...] | None = Field(default=None, strict=False, max_length=25)
     phone: Text | None = None
+    meeting: Text | None = None
     join_url: Text | None = None
     join_meeting_id: Text | None = None
     passcode: str | None = None
@@ -42,9 +43,11 @@ class CallWish(BaseModel):
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
-        ways = (self.user, self.users, self.phone, self.join_url, self.join_meeting_id)
-        if sum(bool(way) for way in ways) != 1:
-            raise ValueError("expected one of user, users, phone, joinUrl and joinMeetingId")
+        meetings = (self.meeting, self.join_url, self.join_meeting_id)
+        if sum(bool(way) for way in (self.user, self.users, self.phone, *meetings)) != 1:
+            raise ValueError(
+                "expected one of user, users, phone, meeting, joinUrl and joinMeetingId"
+            )
         if self.passcode is not None and self.join_meeting_id is None:
             raise ValueError("expected a passcode only with a joinMeetingId")
         if self.guest_name is not None and not self.is_meeting:
@@ -54,7 +57,7 @@ class CallWish(BaseModel):
     @property
     def is_meeting(self) -> bool:
         """Whether a meeting is to be joined."""
-        return self.join_url is not None or self.join_meeting_id is not None
+        return any((self.meeting, self.join_url, self.join_meeting_id))
 
     async def grant(self, host: BotHost) -> HostedCall:
         """Make the call.
@@ -63,6 +66,7 @@ class CallWish(BaseModel):
         """
         if self.is_meeting:
             return await host.calls.join(
+                meeting=self.meeting,
                 join_url=self.join_url,
                 join_meeting_id=self.join_meeting_id,
                 passcode=self.passcode,
@@ -84,7 +88,7 @@ def add_admin(app: FastAPI, host: BotHost) -> None:
         wish = _parse_wish(await read_body(request))
         try:
             call = await wish.grant(host)
-        except UnknownUserError as exc:
+        except (UnknownUserError, UnknownMeetingError) as exc:
             raise RequestRefusedError(404, "itemNotFound", str(exc)) from None
         except ValueError as exc:
             raise RequestRefusedError(400, "invalidRequest", str(exc)) from None

@@ -14,9 +14,11 @@ from mixminus.media.platform import MediaPlatform
 from ..client.calls import CallsClient
 from ..client.errors import CLIENT_ERRORS
 from ..client.keys import KeyCache
+from ..client.records import CallRecordsClient
 from ..client.requests import GraphClient
 from ..client.tokens import ClientCredentials
 from ..client.webhook import TokenValidator
+from ..graph.joinurl import JoinUrlError
 from ..serving import HttpsServer
 from ..settings import HostSettings
 from ..tls import LOCAL_HOSTS, Certificate, LocalAuthority, client_context
@@ -37,8 +39,10 @@ class BotHost:
     """One bot, its calls and their media, in the running loop.
 
     ``async with BotHost(bot, settings) as host`` serves until the block is left; then all calls are
-    hung up and nothing is left running. ``host.calls`` makes and finds calls. *platform* is the
-    process's running engine if it already has one; else the host runs its own.
+    hung up and nothing is left running. ``host.calls`` makes and finds calls. ``host.records`` has
+    the records of ended ones, ``host.client`` the API's methods by call id, for calls that are not
+    this host's. *platform* is the process's running engine if it already has one; else the host
+    runs its own.
     Thread: the loop's.
     """
 
@@ -69,9 +73,11 @@ class BotHost:
         self.validator = TokenValidator(
             self._keys, audience=settings.app_id, issuers=settings.notification_issuers
         )
+        self.client = CallsClient(self._graph)
+        self.records = CallRecordsClient(self._graph)
         self.calls = HostCalls(
             platform=self.platform,
-            client=CallsClient(self._graph),
+            client=self.client,
             bot=bot,
             users=settings.users,
             meetings=settings.meetings,
@@ -135,7 +141,7 @@ class BotHost:
         assert self.bot.start_handler is not None
         try:
             await self.bot.start_handler(self)
-        except (*CLIENT_ERRORS, UnknownUserError, UnknownMeetingError) as exc:
+        except (*CLIENT_ERRORS, UnknownUserError, UnknownMeetingError, JoinUrlError) as exc:
             log.error("the bot's on_start failed: %s", exc)  # noqa: TRY400
             raise
         except Exception:

@@ -40,7 +40,9 @@ class HostFile(BaseModel):
         try:
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            raise HostFileError(f"no {path}: start `mixminus serve` first") from None
+            raise HostFileError(
+                f"no {path}: start `mixminus serve --state {state_dir}` first"
+            ) from None
         except OSError as error:
             raise HostFileError(f"cannot read {path}: {error.strerror}") from None
         except ValidationError as error:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from ..client.bodies import Prompt, as_prompt
 
 Playable: TypeAlias = Prompt | str | Path
-"""What can be played: a file of this machine, or an address that the service can reach."""
+"""What can be played: a ``Path`` of this machine, or an address that the service can reach."""
 
 PROMPTS_PATH: Final = "/prompts"
 MAX_FILES: Final = 1000
@@ -32,7 +32,8 @@ class PromptFiles:
     def prompt(self, playable: Playable) -> Prompt:
         """Return the prompt that *playable* means; a file is served from now on.
 
-        Raises: FileNotFoundError when there is no such file.
+        Raises: FileNotFoundError when there is no such file; ValueError on a text that is no
+                address.
         """
         if not isinstance(playable, Path):
             return as_prompt(playable)

@@ -34,6 +34,7 @@ class CallerParty:
     """
 
     is_app = False
+    is_scripted = False
 
     def __init__(self, services: CallServices, call_id: str, user: UserRow, device: Device) -> None:
         self._services, self.call_id, self.user = services, call_id, user
@@ -58,6 +59,11 @@ class CallerParty:
         """Whether this person has left for good."""
         return self._closing is not None
 
+    @property
+    def has_media(self) -> bool:
+        """Whether an offer of a device was taken."""
+        return self._transport is not None
+
     def counters(self) -> dict[str, int]:
         """Return what became of the frames in the device's transport."""
         return {} if self._transport is None else self._transport.counters()
@@ -71,6 +77,11 @@ class CallerParty:
         if self._member is not None:
             self._watch(self._transport)
         return answer_sdp
+
+    async def give_up(self) -> None:
+        """End what was accepted, of one who came into no room; the device is told by others."""
+        if self._transport is not None:
+            await self._transport.close()
 
     def enter(self, room: Room, member: Member) -> None:
         """Be that member of that room from now on."""
@@ -134,7 +145,7 @@ class CallerParty:
             return
         self._cancel_grace()
         self._closing = asyncio.create_task(self._close(), name=f"close caller {self.call_id}")
-        self._services.callers.forget(self)
+        self._services.callers.forget(self, self._closing)
         self.on_end()
         self.send(
             {

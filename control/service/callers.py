@@ -17,7 +17,7 @@ from ..graph.errors import GraphError
 from ..graph.joinurl import JoinUrlError, parse_join_url
 from ..graph.participants import identity_set
 from ..graph.requests import MeetingRef, Target
-from ..store.base import UserRow
+from ..store.base import MeetingRow, StoreError, UserRow
 from .caller import CallerParty, RtcError
 from .invitation import Answered, Ringing, UserInvitation, invite, watch_connection
 from .live_call import LiveCall
@@ -43,6 +43,7 @@ class Callers:
         self.invitations: dict[tuple[str, str], UserInvitation] = {}
         self._parties: dict[tuple[str, str], CallerParty] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         services.switchboard.on_device_gone = self.device_gone
 
     # ---- for the rest of the service -------------------------------------------------------------
@@ -51,8 +52,10 @@ class Callers:
         """Know a person who is in a conversation."""
         self._parties[party.call_id, party.user.user_id] = party
 
-    def forget(self, party: CallerParty) -> None:
-        """Know a person no more. Again is no error."""
+    def forget(self, party: CallerParty, closing: asyncio.Task[None]) -> None:
+        """Know a person no more, whose media end in *closing*."""
+        self._leaving.add(closing)
+        closing.add_done_callback(self._leaving.discard)
         key = (party.call_id, party.user.user_id)
         if self._parties.get(key) is party:
             del self._parties[key]
@@ -69,6 +72,7 @@ class Callers:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(party.close() for party in tuple(self._parties.values())))
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     # ---- what a device asks for ------------------------------------------------------------------
 
@@ -95,7 +99,10 @@ class Callers:
 
     async def reoffer(self, device: Device, call_id: str, sdp: str) -> None:
         """Carry a call over a new connection, from any device of the same user."""
-        await self._party(device, call_id).reoffer(device, sdp)
+        party = self._party(device, call_id)
+        if not party.has_media:
+            raise RtcError("notInCall", "this call does not stand yet")
+        await party.reoffer(device, sdp)
 
     async def call_app(
         self, device: Device, app_id: str, sdp: str, *, policy_recording: bool = False
@@ -149,17 +156,22 @@ class Callers:
             meeting = await self._meetings.find(ref, self._services.settings.tenant_id)
         except GraphError as error:
             raise RtcError("unknownMeeting", error.message) from None
+        except StoreError as error:
+            log.error("a meeting cannot be looked up: %s", error)  # noqa: TRY400  It says why.
+            raise RtcError("unavailable", "the service is not available") from None
         party_id = str(uuid.uuid4())
-        room = self._services.rooms.of_meeting(meeting)
-        if room.conversation.has_identity("user", user.user_id):
-            raise RtcError("alreadyIn", "this user is in that meeting already")
+        self._expect_not_in(meeting, user)
         party = CallerParty(self._services, party_id, user, device)
         try:
             answer_sdp = await party.accept(sdp)
         except SdpError as error:
-            self._services.rooms.discard(room)
             raise RtcError("badSdp", str(error)) from None
-        # It may have ended while the device's offer was answered.
+        try:
+            # Another device of theirs may have joined while this one's offer was answered.
+            self._expect_not_in(meeting, user)
+        except RtcError:
+            await party.give_up()
+            raise
         room = self._services.rooms.of_meeting(meeting)
         is_organizer = user.user_id == meeting.organizer_id
         member = room.conversation.add(
@@ -224,7 +236,7 @@ class Callers:
         self, party: CallerParty, outcome: asyncio.Future[Any], sdp: str
     ) -> None:
         """Connect the device once somebody has taken its call."""
-        result = await outcome
+        result = await asyncio.shield(outcome)
         if not isinstance(result, Answered):
             party.end(result.result)
             return
@@ -256,6 +268,11 @@ class Callers:
         if same_device and party.device != device.number:
             raise RtcError("notInCall", "this device is not in that call")
         return party
+
+    def _expect_not_in(self, meeting: MeetingRow, user: UserRow) -> None:
+        room = self._services.rooms.under_way(meeting)
+        if room is not None and room.conversation.has_identity("user", user.user_id):
+            raise RtcError("alreadyIn", "this user is in that meeting already")
 
     def _user(self, device: Device) -> UserRow:
         user = self._services.directory.user(device.user_id)

@@ -360,7 +360,7 @@ class CallBook:
         self._over[live.id] = self._report(live)
         while len(self._over) > KEPT_CALLS:
             self._over.popitem(last=False)
-        del self._living[live.id]
+        self._living.pop(live.id, None)
         result = live.call.result
         log.info(
             "call %s: over after %.1f s, %s",

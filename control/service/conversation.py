@@ -333,10 +333,17 @@ class Conversation:
         """
         if member.music is not None:
             raise RuntimeError(f"participant {member.participant_id} is on hold already")
+        leg = self._mixer.add_speaking_leg(self._mixer.next_source_id())
         with self.changing():
-            member.music = self._mixer.add_speaking_leg(self._mixer.next_source_id())
-        # Not before it is routed: until then all others would hear it.
-        self._music[member.participant_id] = by, play(member.music)
+            member.music = leg
+        try:
+            # Not before it is routed: until then all others would hear it.
+            self._music[member.participant_id] = by, play(leg)
+        except BaseException:
+            with self.changing():
+                member.music = None
+                self._mixer.remove_leg(leg)
+            raise
         _tell_party(member, "held", True)
 
     def stop_music(self, member: Member) -> bool:

@@ -163,7 +163,10 @@ class UserInvitation(Invitation):
             if self.outcome.done():
                 raise RtcError("notRinging", "this call does not ring any more") from None
             raise RtcError("badSdp", str(error)) from None
-        if self.outcome.done():
+        except BaseException:
+            self._answering = None
+            raise
+        if self.outcome.done() or self.room.is_over:
             await party.close()
             raise RtcError("notRinging", "this call does not ring any more")
         member = self.room.conversation.add(
@@ -180,6 +183,9 @@ class UserInvitation(Invitation):
         self._services.callers.add(party)
         party.send({"type": "answered", "sdp": answer_sdp})
         self._succeed(party)
+        if self._services.switchboard.device(device.number) is None:
+            # Gone before it was known to be in: it may come back, as one that goes later.
+            party.device_gone()
         await watch_connection(party)
 
     def decline(self, device: Device) -> None:
@@ -198,7 +204,9 @@ class UserInvitation(Invitation):
         self._services.switchboard.ring(self.id, self.user.user_id, message)
 
     def _stop(self, reason: str) -> None:
-        self._services.callers.invitations.pop((self.call_id, self.user.user_id), None)
+        key = self.call_id, self.user.user_id
+        if self._services.callers.invitations.get(key) is self:
+            del self._services.callers.invitations[key]
         self._services.switchboard.stop(self.id, reason, self._answering)
 
     def _timed_out(self) -> None:
@@ -231,6 +239,9 @@ class PhoneInvitation(Invitation):
         self._answer_timer = loop.call_later(self._script.answer_after_s, act)
 
     def _answer(self) -> None:
+        if self.room.is_over:
+            self._fail(cs.CONVERSATION_ENDED, "failed")
+            return
         member = self.room.conversation.add(
             identity=self._identity(),
             participant_id=self.id,
@@ -290,10 +301,14 @@ class AppInvitation(Invitation):
                 call_routes=self._ringing.call_routes,
             )
         except (AppUnreachableError, StoreError) as error:
-            log.info("application %s cannot be called: %s", self.target.id, error)
+            log.warning("application %s cannot be called: %s", self.target.id, error)
             self._fail(cs.UNREACHABLE, "failed")
             return
-        outcome = await live.settled
+        if self.outcome.done():
+            # Called off while the call was being written: now it is there, and has to end.
+            live.end(cs.CANCELLED_BY_CALLER)
+            return
+        outcome = await asyncio.shield(live.settled)
         if isinstance(outcome, Answered):
             self._succeed(outcome.party)
         else:
@@ -305,10 +320,10 @@ class AppInvitation(Invitation):
             super()._timed_out()
 
     def _stop(self, reason: str) -> None:
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
-            if self._live is not None:
-                self._live.end(cs.CANCELLED_BY_CALLER)
+        if self._live is None or self._task is None or self._task is asyncio.current_task():
+            return
+        self._task.cancel()
+        self._live.end(cs.CANCELLED_BY_CALLER)
 
 
 class UnknownInvitation(Invitation):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -24,6 +24,7 @@ from .member import Member
 from .operations import Operations
 from .rooms import Party, Room
 from .rows import call_bodies, changed_row, other_bodies
+from .unbroken import Unbroken
 
 if TYPE_CHECKING:
     from .ivr.media import ServiceHostedMedia
@@ -53,6 +54,7 @@ class LiveCall:
     """
 
     is_app = True
+    is_scripted = False
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class LiveCall:
         self.call, self._first_effects = begin(row.call_id)
         self.operations = Operations(self)
         self._lock = asyncio.Lock()
-        self._applying: set[asyncio.Task[Any]] = set()
+        self._unbroken = Unbroken(f"event of call {row.call_id}")
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_back: list[str] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -148,7 +150,7 @@ class LiveCall:
 
         Raises: GraphError 400, 8528 once the call ends, else 8501.
         """
-        if self.call.is_ending:
+        if self.call.is_ending or self.room.is_over:
             raise errors.call_terminated()
         if not self.call.is_established:
             raise errors.call_not_established()
@@ -182,10 +184,7 @@ class LiveCall:
         Raises: StoreError; then nothing changed.
         Cancelling it cancels the waiting alone: what is in the store and what is here stay one.
         """
-        task = asyncio.create_task(self._apply(event), name=f"event of call {self.id}")
-        self._applying.add(task)
-        task.add_done_callback(self._applying.discard)
-        return await asyncio.shield(task)
+        return await self._unbroken.do(self._apply(event))
 
     def post(self, event: cs.Event) -> None:
         """Dispatch *event* soon; for those who cannot wait."""
@@ -199,16 +198,9 @@ class LiveCall:
         """Change members of the resource and tell the application, in one transaction.
 
         After the end nothing is changed or told. Raises: StoreError; then nothing changed.
+        Cancelling it cancels the waiting alone, as with :meth:`dispatch`.
         """
-        async with self._lock:
-            if self.call.is_over:
-                return
-            row = replace(self.row, resource={**self.row.resource, **changes})
-            bodies = other_bodies(row, notifications)
-            await self.services.store.save_call(row, bodies)
-            self.row = row
-            if bodies:
-                self.services.notifier.wake(row.call_id)
+        await self._unbroken.do(self._update(changes, notifications))
 
     async def notify(self, *notifications: Notification) -> None:
         """Tell the application, in order with the changes of state.
@@ -222,12 +214,8 @@ class LiveCall:
 
         Raises: StoreError; then nothing changed.
         """
-        async with self._lock:
-            uri = callback_uri or self.row.callback_uri
-            resource = {**self.row.resource, **changes, "callbackUri": uri}
-            row = replace(self.row, callback_uri=uri, resource=resource)
-            await self.services.store.save_call(row, [])
-            self.row = row
+        uri = callback_uri or self.row.callback_uri
+        await self._unbroken.do(self._update({**changes, "callbackUri": uri}, ()))
 
     def enter(self, member: Member, media: BotMedia, options: CallOptions) -> None:
         """Be *member* of the room, *media* carrying its audio: the bot answers the call."""
@@ -242,7 +230,8 @@ class LiveCall:
     def release(self) -> None:
         """Leave the room to the others: their call goes on."""
         self._meet()
-        self.room.release(self, cs.TRANSFERRED)
+        if self.room.release(self, cs.TRANSFERRED) and self.room.is_peer_to_peer:
+            self.room.end_lonely()
 
     def keep_alive(self) -> None:
         """Begin the time anew within which the next keepAlive must come."""
@@ -300,6 +289,8 @@ class LiveCall:
         task = asyncio.create_task(self._guarded(work), name=f"call {self.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # One that is cancelled before its first step would never be begun.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def close(self) -> None:
@@ -309,7 +300,7 @@ class LiveCall:
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._applying, return_exceptions=True)
+        await asyncio.gather(*tasks, self._unbroken.wait(), return_exceptions=True)
         if self._media is not None:
             await self._media.close()
         if self._member is not None and not self.room.release(self):
@@ -330,6 +321,20 @@ class LiveCall:
             await self._commit(call, effects)
             self._perform(effects)
             return True
+
+    async def _update(
+        self, changes: Mapping[str, Any], notifications: Sequence[Notification]
+    ) -> None:
+        async with self._lock:
+            if self.call.is_over:
+                return
+            resource = {**self.row.resource, **changes}
+            row = replace(self.row, callback_uri=resource["callbackUri"], resource=resource)
+            bodies = other_bodies(row, notifications)
+            await self.services.store.save_call(row, bodies)
+            self.row = row
+            if bodies:
+                self.services.notifier.wake(row.call_id)
 
     async def _commit(self, call: cs.Call, effects: cs.Effects) -> None:
         row = changed_row(self.row, call)
@@ -365,9 +370,7 @@ class LiveCall:
                 case cs.WatchMedia():
                     self._established()
                 case cs.TearDown(result):
-                    task = asyncio.create_task(self._tear_down(result), name=f"end {self.id}")
-                    self._applying.add(task)
-                    task.add_done_callback(self._applying.discard)
+                    self._unbroken.start(self._tear_down(result))
                 case _:
                     assert_never(effect)
         if self.call.is_over:

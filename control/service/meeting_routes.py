@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -25,10 +26,20 @@ PATH = "/mixminus/v1/meetings"
 
 
 class MeetingRoutes:
-    """Meetings over HTTP, for users: the Bearer is the token that their devices register with."""
+    """Meetings over HTTP, for users: the Bearer is the token that their devices register with.
 
-    def __init__(self, meetings: Meetings, directory: Directory, rooms: Rooms) -> None:
+    *on_created* is awaited before the answer to whoever made a meeting.
+    """
+
+    def __init__(
+        self,
+        meetings: Meetings,
+        directory: Directory,
+        rooms: Rooms,
+        on_created: Callable[[], Awaitable[None]],
+    ) -> None:
         self._meetings, self._directory, self._rooms = meetings, directory, rooms
+        self._on_created = on_created
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -47,6 +58,7 @@ class MeetingRoutes:
                 allow_without_host=fields.boolean("allowWithoutHost", True),
                 in_channel=fields.boolean("channel", False),
             )
+            await self._on_created()
             return JSONResponse(self._shown(meeting), 201)
 
         @router.get("", **described("", "listMeetings", 200, reply="meetings"))

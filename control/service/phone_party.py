@@ -20,6 +20,7 @@ class PhoneParty:
     """
 
     is_app = False
+    is_scripted = True
 
     def __init__(
         self, platform: MediaPlatform, room: Room, member: Member, script: PhoneScript
@@ -47,4 +48,6 @@ class PhoneParty:
         """Hang up. Again is no error."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._phone.close(), name="close phone")
+            self._room.closing.add(self._closing)
+            self._closing.add_done_callback(self._room.closing.discard)
             self._room.leave(self, result)

@@ -31,6 +31,8 @@ class Party(Protocol):
     """Who carries a member's media: an application's call, a person's device, a phone."""
 
     is_app: bool
+    is_scripted: bool
+    """Whether it would stay on the line for ever, with nobody there."""
 
     @property
     def member(self) -> Member:
@@ -56,6 +58,8 @@ class Room:
         self.conversation = conversation
         self.parties: dict[str, Party] = {}
         self.invitations: set[Invitation] = set()
+        self.closing: set[asyncio.Task[None]] = set()
+        """What its parties still do to end; the conversation is closed after it."""
         self._on_empty = on_empty
         self._is_over = False
 
@@ -87,6 +91,7 @@ class Room:
         """
         if self.release(party, result):
             self._follow(party, result)
+            self._hang_up_phones()
 
     def release(self, party: Party, result: ResultInfo | None = None) -> bool:
         """Take a party out, and leave the others as they are; False when it is not in here."""
@@ -96,15 +101,26 @@ class Room:
         del self.parties[member.participant_id]
         member.on_removed = None
         self.conversation.remove(member, result=result, transport=party.counters())
-        if not self.parties:
-            self._end()
+        self.end_if_empty()
         return True
+
+    def end_if_empty(self) -> None:
+        """End when nobody is here, and nobody has a place in the roster that is about to join."""
+        if not self.parties and not self.conversation.members:
+            self.end()
 
     def look(self) -> None:
         """End what has nobody left to talk to; after an invitation has come to nothing."""
         if self.conversation.kind == GROUP and not self.invitations and not self._people():
             for party in tuple(self.parties.values()):
                 party.end(cs.ALL_LEFT)
+
+    def end_lonely(self) -> None:
+        """End who was handed over to nobody: the other left meanwhile, or none is a person."""
+        if len(self.parties) == 1:
+            for party in tuple(self.parties.values()):
+                party.end(cs.CALLEE_LEFT)
+        self._hang_up_phones()
 
     def press(self, member: Member, key: str) -> None:
         """Tell all others that *member* pressed a key; from the lobby nobody hears it."""
@@ -138,10 +154,16 @@ class Room:
             and left.member.meeting_role == "organizer"
         )
 
+    def _hang_up_phones(self) -> None:
+        if all(party.is_scripted for party in self.parties.values()):
+            for party in tuple(self.parties.values()):
+                party.end(cs.ALL_LEFT)
+
     def _people(self) -> bool:
         return any(not party.is_app for party in self.parties.values())
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Be over; who is still in the roster is out of it. Again is no error."""
         if not self._is_over:
             self._is_over = True
             self._on_empty(self)
@@ -199,15 +221,23 @@ class Rooms:
         return self._by_meeting.get(_key(meeting))
 
     def discard(self, room: Room) -> None:
-        """Close a conversation that nobody came into."""
-        if not room.parties:
-            room._end()
+        """Close a conversation that nobody came into, or is about to."""
+        room.end_if_empty()
+
+    def abandon(self, room: Room) -> None:
+        """Close a conversation that its maker will not come into, also for who came."""
+        for party in tuple(room.parties.values()):
+            party.end(cs.CALLEE_LEFT)
+        room.end_if_empty()
 
     async def close(self) -> None:
         """Close what is left, and wait for the records. Again is no error."""
         for room in tuple(self._rooms.values()):
             for party in tuple(room.parties.values()):
+                if not party.is_app:
+                    party.end(cs.SERVICE_STOPPED)
                 room.release(party, cs.SERVICE_STOPPED)
+            room.end()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _room_empty(self, room: Room) -> None:
@@ -221,6 +251,7 @@ class Rooms:
 
     async def _close(self, room: Room) -> None:
         try:
+            await asyncio.gather(*room.closing, return_exceptions=True)
             await room.conversation.close()
             await self._on_over(room.conversation.history)
         except Exception:

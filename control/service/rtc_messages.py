@@ -169,6 +169,11 @@ def parse_request(message: dict[str, Any]) -> Request:
 
     Raises: ProtocolError for a message of another protocol; RtcError for a value that will not do.
     """
+    try:
+        # An escape may spell half a surrogate pair, which no store could hold.
+        json.dumps(message, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ProtocolError(BAD_MESSAGE, "badMessage", "expected text in Unicode") from None
     kind = message["type"]
     if kind == "call":
         return CallApp(

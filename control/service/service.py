@@ -18,7 +18,7 @@ from mixminus.media.transports.base import Transport
 from mixminus.media.transports.link import LinkError, connect_link
 from mixminus.media.transports.webrtc import WebRtcTransport
 
-from ..devfile import DevFile, DevMeeting, DevUser
+from ..devfile import DEV_FILE_NAME, DevFile, DevMeeting, DevUser
 from ..serving import HttpsServer, listening_socket
 from ..store.base import AppRow, MeetingRow
 from ..store.sqlite import SqliteStore
@@ -29,7 +29,7 @@ from .calls import CallBook
 from .directory import Directory, register_app
 from .edges import MediaEdges
 from .envelope import add_error_handlers
-from .guard import AddressGuard
+from .guard import AddressGuard, AddressRefusedError
 from .ivr.prompts import PromptLibrary
 from .ivr.recordings import Recordings
 from .ivr.routes import recordings_router
@@ -139,10 +139,6 @@ class CallService:
         exits.push_async_callback(prompts.close)
         recordings = Recordings.of_settings(urls, settings)
         exits.callback(recordings.close)
-        prompts = PromptLibrary.of_settings(outbound, settings)
-        exits.push_async_callback(prompts.close)
-        recordings = Recordings.of_settings(urls, settings)
-        exits.callback(recordings.close)
         waiting = platform.create_bridge()
         exits.callback(waiting.close)
         rooms = Rooms(platform, settings.tenant_id, records.add)
@@ -168,7 +164,14 @@ class CallService:
         add_error_handlers(app)
         access = Access(self.access_tokens, store, settings)
         add_graph_routes(app, Surface(access, book, urls), store)
-        app.include_router(MeetingRoutes(meetings, directory, rooms).router())
+
+        async def save_dev_file() -> None:
+            self.dev_file = _dev_file(
+                urls, app_row, directory, authority.ca_file, await meetings.all(), settings
+            )
+            self.dev_file.save(state_dir)
+
+        app.include_router(MeetingRoutes(meetings, directory, rooms, save_dev_file).router())
         skip_tokens = SkipTokens(
             bytes.fromhex(await store.secret("skip token key", lambda: secrets.token_hex(32)))
         )
@@ -202,21 +205,14 @@ class CallService:
         exits.push_async_callback(book.close)
         await notifier.start()
         await subscriptions.start()
-        self.dev_file = _dev_file(
-            urls,
-            app_row,
-            directory,
-            authority.ca_file,
-            await meetings.all(),
-            settings.app_instances,
-        )
-        self.dev_file.save(state_dir)
+        await save_dev_file()
 
 
 def open_edges(platform: MediaPlatform, settings: ServiceSettings, ca_file: Path) -> MediaEdges:
     """Reach callers by WebRTC and bots by the media link."""
     ssl_context = client_context(ca_file, system_roots=True)
     addresses = settings.media_addresses
+    guard = AddressGuard(allow_private=settings.may_reach_private)
 
     def make_caller(leg: Leg) -> WebRtcTransport:
         return WebRtcTransport(platform, leg, bind=addresses)
@@ -224,6 +220,11 @@ def open_edges(platform: MediaPlatform, settings: ServiceSettings, ca_file: Path
     async def connect(leg: Leg, descriptor: MediaSessionDescriptor) -> Transport:
         if descriptor.link_secret is None and descriptor.mp_uri.startswith("wss:"):
             raise LinkError("the blob has no mixminus member: nothing proves the media link")
+        try:
+            # The name was looked up when the call was made, and may mean another address by now.
+            address = await guard.pin(descriptor.mp_uri, ("wss", "net.tcp"))
+        except AddressRefusedError as error:
+            raise LinkError(f"cannot connect to the bot's media: {error}") from None
         return await connect_link(
             platform,
             leg,
@@ -231,6 +232,7 @@ def open_edges(platform: MediaPlatform, settings: ServiceSettings, ca_file: Path
             session_id=descriptor.mp_media_session_id,
             secret=descriptor.link_secret or b"",
             ssl_context=ssl_context,
+            address=address,
         )
 
     return MediaEdges(make_caller, connect)
@@ -242,7 +244,7 @@ def _dev_file(
     directory: Directory,
     ca_file: Path,
     meetings: Sequence[MeetingRow],
-    instances: Sequence[str],
+    settings: ServiceSettings,
 ) -> DevFile:
     return DevFile(
         tenant_id=app.tenant_id,
@@ -271,7 +273,7 @@ def _dev_file(
             for meeting in meetings
             if not meeting.is_ad_hoc
         ),
-        application_instance_id=next(iter(instances), None),
+        application_instance_id=next(iter(settings.app_instances), None),
     )
 
 
@@ -282,5 +284,8 @@ def _lock_directory(state_dir: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise StateDirInUseError(f"another call service works in {state_dir}") from None
+        raise StateDirInUseError(
+            f"another call service works in {state_dir}: use it with `mixminus serve --dev-file"
+            f" {state_dir / DEV_FILE_NAME} --state OTHER`, or give this one another --state"
+        ) from None
     return descriptor

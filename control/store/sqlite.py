@@ -109,8 +109,9 @@ class SqliteStore(MeetingTables, RecordTables, SubscriptionTables):
             db.execute(
                 "INSERT INTO calls (call_id, app_id, tenant_id, callback_uri, state, is_over,"
                 " resource) VALUES (?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (call_id) DO UPDATE SET state = excluded.state,"
-                " is_over = excluded.is_over, resource = excluded.resource",
+                " ON CONFLICT (call_id) DO UPDATE SET callback_uri = excluded.callback_uri,"
+                " state = excluded.state, is_over = excluded.is_over,"
+                " resource = excluded.resource",
                 (
                     call.call_id,
                     call.app_id,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -147,10 +147,11 @@ async def connect_link(
     session_id: str,
     secret: bytes,
     ssl_context: ssl.SSLContext,
+    address: str | None = None,
     epoch: int = 1,
     timeout_s: float = 5.0,
 ) -> LinkTransport:
-    """Connect *leg* to the bot host that *mp_uri* names.
+    """Connect *leg* to the bot host that *mp_uri* names, at *address* if its name is resolved.
 
     Raises: LinkError with one line saying what could not be done; it quotes no secret.
     Thread: the platform's loop.
@@ -160,7 +161,7 @@ async def connect_link(
     socket: _ClientSocket | None = None
     try:
         async with asyncio.timeout_at(deadline):
-            socket = _ClientSocket(await _open(mp_uri, ssl_context, timeout_s))
+            socket = _ClientSocket(await _open(mp_uri, address, ssl_context, timeout_s))
             nonce = parse_challenge(await socket.receive())
             await socket.send(write_hello(secret, nonce, session_id, epoch))
             parse_welcome(await socket.receive())
@@ -218,9 +219,14 @@ class _Connect(connect):
         return exc
 
 
-async def _open(mp_uri: str, ssl_context: ssl.SSLContext, timeout_s: float) -> ClientConnection:
+async def _open(
+    mp_uri: str, address: str | None, ssl_context: ssl.SSLContext, timeout_s: float
+) -> ClientConnection:
+    # TLS and the Host header go by the name in the URI, whatever the address.
+    elsewhere: dict[str, Any] = {} if address is None else {"host": address}
     connection = await _Connect(
         mp_uri,
+        **elsewhere,
         ssl=ssl_context,
         compression=None,
         # Proxies of the environment are not for media.

@@ -56,7 +56,7 @@ def found(expected: Any, actual: Any) -> set[tuple[str, str]]:
         ({"a": "2020-02-25T18:52:21.2169889Z"}, {"a": "2026-11-21T09:00:00Z"}, set()),
         ({"a": "2020-02-25T18:52:21Z"}, {"a": "2026-11-21T09:00:00+00:00"}, {("r.a", "value")}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_every_difference_is_found(
     expected: Any, actual: Any, deviations: set[tuple[str, str]]

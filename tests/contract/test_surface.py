@@ -42,6 +42,12 @@ def refused(reply: httpx2.Response) -> tuple[int, str]:
     return reply.status_code, reply.json()["error"]["code"]
 
 
+async def hears(graph: GraphHttp, path: str) -> bool:
+    """Whether the audio of a call flows: established comes before that."""
+    call = (await graph.http.get(path)).json()
+    return bool((call["mediaState"] or {}).get("audio") == "active")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def meeting(shared_graph: GraphHttp) -> AsyncIterator[str]:
     """The path of an established call in a meeting, its media hosted by the service."""
@@ -49,10 +55,7 @@ async def meeting(shared_graph: GraphHttp) -> AsyncIterator[str]:
     assert reply.status_code == 201, reply.text
     path = f"/beta/communications/calls/{reply.json()['id']}"
 
-    async def established() -> bool:
-        return bool((await shared_graph.http.get(path)).json()["state"] == "established")
-
-    await eventually(established)
+    await eventually(lambda: hears(shared_graph, path))
     yield path
     await shared_graph.http.delete(path)
 
@@ -271,6 +274,7 @@ async def test_roles_of_a_token_decide(tmp_path: Path) -> None:
         tenant = graph.dev.tenant_id
         joined = (await graph.create(meeting_body(tenant))).json()
         path = f"/v1.0/communications/calls/{joined['id']}"
+        await eventually(lambda: hears(graph, path))
 
         async def with_roles(*roles: str) -> None:
             await service.store.set_roles(graph.dev.app_id, roles)

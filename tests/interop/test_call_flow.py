@@ -285,7 +285,7 @@ async def test_the_admin_api_makes_shows_and_ends_calls(world: World, echo: list
         ("POST", "", {"user": NOBODY}, 404, NOBODY),
         ("POST", "", {"user": 7}, 400, "user: Input should be a valid string"),
         ("POST", "", ["John"], 400, "should be an object"),
-        ("POST", "", {}, 400, "expected one of user, users, phone, joinUrl"),
+        ("POST", "", {}, 400, "expected one of user, users, phone, meeting, joinUrl"),
         ("POST", "", {"user": "John", "passcode": "x"}, 400, "a passcode only with"),
         ("POST", "", {"phone": "1425"}, 400, "expected a number like +14255550123"),
         ("POST", "", {"joinUrl": "https://x/y"}, 400, "expected https://teams.microsoft.com"),

@@ -164,8 +164,10 @@ async def test_meetings_are_minded_from_the_command_line(
         for known in ("joinUrl", "threadId", "joinMeetingId", "passcode"):
             assert made[known] in out
         meeting = w.dev.meetings[1]
-        _, out, _ = await w.cli("lobby", meeting.join_meeting_id)
-        assert out == "nobody waits\n"
+        assert DevFile.load(tmp_path).meetings[-1].subject == "Tea"
+        for name in (meeting.join_meeting_id, meeting.join_url, meeting.thread_id, "open HOUSE"):
+            code, out, _ = await w.cli("lobby", name)
+            assert (code, out) == (OK, "nobody waits\n")
         await w.guest(meeting, "Gail")
         await eventually(lambda: _waits(w, meeting, ["Gail"]))
         spaced = f"{meeting.join_meeting_id[:3]} {meeting.join_meeting_id[3:]}"
@@ -192,7 +194,9 @@ async def test_command_line_says_what_is_wrong(
 ) -> None:
     async with world(tmp_path, capsys) as w:
         code, _, err = await w.cli("lobby", "999")
-        assert (code, "join meeting id" in err) == (NOT_FOUND, True)
+        assert (code, "no meeting '999'" in err) == (NOT_FOUND, True)
+        code, _, err = await w.cli("lobby", "https://example.com/tea")
+        assert (code, "meetup-join" in err) == (USAGE, True)
         code, _, err = await w.cli("create", "--user", "Nobody")
         assert (code, "the directory has John" in err) == (NOT_FOUND, True)
         code, _, err = await w.cli("create", "--subject", "x" * 300)

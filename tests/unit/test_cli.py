@@ -154,7 +154,7 @@ def test_a_call_without_a_host_is_one_line(
     capsys: Captured, tmp_path: Path, arguments: list[str]
 ) -> None:
     assert run(["call", *arguments, "--state", str(tmp_path)]) == NOT_FOUND
-    assert "start `mixminus serve` first" in one_line(capsys)
+    assert "start `mixminus serve --state" in one_line(capsys)
     (tmp_path / "host.json").write_text('{"url": "https://localhost:1", "token": "hunter2"}')
     assert run(["call", *arguments, "--state", str(tmp_path)]) == NOT_FOUND
     line = one_line(capsys)
@@ -212,6 +212,31 @@ def test_serving_from_an_empty_environment_is_one_line(
     assert "hunter2" not in line
 
 
+@pytest.mark.parametrize("command", ["service", "serve"])
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("PHONES", "hunter2", "settings: phones: expected JSON"),
+        ("PHONES", '[{"number": "425"}]', "settings: phones.0.number: expected an E.164 number"),
+        ("ANSWER_S", "soon", "settings: answer_s: Input should be a valid number"),
+    ],
+)
+def test_a_service_with_a_wrong_setting_is_one_line(
+    capsys: Captured,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    name: str,
+    value: str,
+    says: str,
+) -> None:
+    monkeypatch.setenv(f"MIXMINUS_SERVICE_{name}", value)
+    assert run([command, "--state", str(tmp_path)]) == USAGE
+    line = one_line(capsys)
+    assert says in line
+    assert "hunter2" not in line
+
+
 def test_serving_on_a_used_port_is_one_line(capsys: Captured, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as used:
         port = used.getsockname()[1]
@@ -226,6 +251,8 @@ def test_serving_on_a_used_port_is_one_line(capsys: Captured, tmp_path: Path) ->
     [
         ("await host.calls.create(user='Nobody')", NOT_FOUND, "no user 'Nobody'"),
         (f"await host.calls.create(user='{'0' * 32}')", NOT_FOUND, "404 itemNotFound"),
+        ("await host.calls.join(join_url='x')", USAGE, "begins with https://"),
+        ("await host.calls.join(meeting='Tea')", NOT_FOUND, "known are Weekly sync"),
         ("raise ValueError('bug')", FAILED, "the bot's on_start failed: bug"),
         (
             "from mixminus.control.client.tokens import TokenError\n"

@@ -95,7 +95,9 @@ def test_a_service_that_is_not_there(state: Path, capsys: pytest.CaptureFixture[
         writer.write(sine(440, 16_000, 0.1))
     code = run(["join", "--state", str(state), "--user", "John", "--play", str(tone)])
     assert code == FAILED
-    assert "cannot connect to wss://localhost:1/rtc" in say(capsys)
+    said = say(capsys)
+    assert "cannot connect to wss://localhost:1/rtc" in said
+    assert f"is `mixminus service --state {state}` running?" in said
 
 
 @pytest.mark.parametrize("option", ["--record", "--played", "--report"])

@@ -264,6 +264,26 @@ async def test_an_untrusted_certificate_is_one_clear_error() -> None:
             await connect_to(server, platform, two_legs(platform)[1])
 
 
+async def test_it_goes_to_the_address_and_trusts_the_name_alone() -> None:
+    async with MediaPlatform() as platform, link_server(platform) as server:
+        server.grants[SESSION] = grant(two_legs(platform, relay=True)[1])
+        for name, why in (("localhost", None), ("bot.contoso.com", "TLS failed")):
+            connecting = connect_link(
+                platform,
+                two_legs(platform)[1],
+                mp_uri=server.mp_uri.replace("localhost", name),
+                session_id=SESSION,
+                secret=SECRET,
+                ssl_context=server.client_context,
+                address="127.0.0.1",
+            )
+            if why is None:
+                await (await connecting).close()
+            else:
+                with pytest.raises(LinkError, match=why):
+                    await connecting
+
+
 # ---- sockets that misbehave, on ticks that the test makes ----------------------------------------
 
 

@@ -83,6 +83,9 @@ async def answer(live: LiveCall, request: AnswerRequest) -> None:
         live.end(cs.INTERNAL_FAILURE)
         raise
     if not is_answered:
+        if live.call.state is CallState.REDIRECTING:
+            # Redirected at the same moment: the bot is not to be where the others meet.
+            live.room.release(live)
         raise _not_incoming(live, "answer")
     live.cancel_timer("answer")
 
@@ -137,7 +140,8 @@ async def _redirect(live: LiveCall, request: RedirectRequest) -> None:
         return
     identity = outcome.party.member.identity
     await live.update({"answeredBy": answered_by(identity)})
-    live.settled.set_result(outcome)
+    if not live.settled.done():
+        live.settled.set_result(outcome)
     await live.dispatch(cs.Ended(cs.REDIRECTED, is_announced=False))
 
 
@@ -192,13 +196,19 @@ async def _hand_over(live: LiveCall, target: Target, transferee: CallerParty | N
     source = transferee or next(iter(live.room.others(live)), None)
     own = live.member.identity
     ringing = live.ring(target, TRANSFER_RINGING_S, room=room, source=source, transferor=own)
-    outcome = await ringing.outcome
+    try:
+        outcome = await asyncio.shield(ringing.outcome)
+    except asyncio.CancelledError:
+        if room is not live.room:
+            # The call ended: nobody will come to whoever answers in there.
+            ringing.outcome.add_done_callback(lambda _: services.rooms.abandon(room))
+        raise
     if isinstance(outcome, Failed):
         services.rooms.discard(room)
         await live.dispatch(cs.TransferFailed(cs.BLIND_TRANSFER_FAILED))
     elif transferee is None:
         await _leave_transferred(live)
-    elif transferee.is_over:
+    elif transferee.is_over or room.is_over:
         outcome.party.end(cs.CALLEE_LEFT)
         await live.dispatch(cs.TransferFailed(cs.BLIND_TRANSFER_FAILED))
     else:
@@ -209,6 +219,10 @@ async def _hand_over(live: LiveCall, target: Target, transferee: CallerParty | N
 
 async def _swap(live: LiveCall, replaced: LiveCall, transferee: CallerParty | None) -> None:
     """Join the parties of two calls of the bot (consultative transfer)."""
+    is_late = transferee is not None and transferee.is_over
+    if is_late or not replaced.call.is_established or live.room.is_over or replaced.room.is_over:
+        await live.dispatch(cs.TransferFailed(cs.CONSULTATIVE_TRANSFER_FAILED))
+        return
     if transferee is not None:
         move(transferee, replaced.room)
         await _leave_transferred(replaced, "AppTransferred")
@@ -220,12 +234,13 @@ async def _swap(live: LiveCall, replaced: LiveCall, transferee: CallerParty | No
         for party in leaving.room.others(leaving):
             if isinstance(party, CallerParty):
                 move(party, staying.room)
-                await live.dispatch(cs.TransferAccepted())
-                live.release()
-                replaced.release()
-                end = cs.Ended(cs.TRANSFERRED, is_announced=False, reason="AppTransferred")
-                await replaced.dispatch(end)
-                await live.dispatch(end)
+                try:
+                    await live.dispatch(cs.TransferAccepted())
+                finally:
+                    live.release()
+                    replaced.release()
+                    await _end_transferred(replaced)
+                await _end_transferred(live)
                 return
     await live.dispatch(cs.TransferFailed(cs.CONSULTATIVE_TRANSFER_FAILED))
 
@@ -235,6 +250,15 @@ async def _leave_transferred(live: LiveCall, reason: str = "CallTerminated") -> 
     await live.dispatch(cs.TransferAccepted())
     live.release()
     await live.dispatch(cs.Ended(cs.TRANSFERRED, is_announced=False, reason=reason))
+
+
+async def _end_transferred(live: LiveCall) -> None:
+    """End a call whose parties were joined with others: nothing of it goes on, whatever fails."""
+    end = cs.Ended(cs.TRANSFERRED, is_announced=False, reason="AppTransferred")
+    try:
+        await live.dispatch(end)
+    except StoreError:
+        live.post(end)  # Again, and again until the store takes it.
 
 
 async def escalate(live: LiveCall, target: Target, replaces_call_id: str) -> CallerParty:
@@ -257,8 +281,7 @@ async def escalate(live: LiveCall, target: Target, replaces_call_id: str) -> Cal
             move(party, live.room, hidden=target.hidden, in_default_mix=target.in_default_mix)
             if replaced.options.hide_bot_after_escalation:
                 live.conversation.hide(live.member)
-            reason = "AppTransferred"
-            await replaced.dispatch(cs.Ended(cs.TRANSFERRED, is_announced=False, reason=reason))
+            await _end_transferred(replaced)
             return party
     raise errors.invalid_argument("replacesCallId: expected a call with a person.")
 
@@ -276,6 +299,9 @@ def move(
         in_default_mix=in_default_mix,
         media_kind="webrtc",
     )
+    # Who is muted or holds goes on so: nobody is to be heard by being moved.
+    room.conversation.set_muted(member, client=before.client_muted, server=before.server_muted)
+    room.conversation.hold(member, before.is_self_held)
     party.move(room, member)
 
 
@@ -301,6 +327,9 @@ async def first_answer(invitations: list[Invitation]) -> Answered | Failed:
 def _expect_incoming(live: LiveCall, action: str) -> None:
     if live.call.state is not CallState.INCOMING or live.has_entered:
         raise _not_incoming(live, action)
+    if live.room.is_over:
+        # The caller hung up, which is about to be written.
+        raise errors.call_terminated()
 
 
 def _not_incoming(live: LiveCall, action: str) -> GraphError:

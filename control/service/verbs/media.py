@@ -143,6 +143,8 @@ async def send_dtmf_tones(live: LiveCall, request: SendDtmfRequest) -> Json:
     live.expect_established()
 
     async def run() -> Outcome:
+        if live.room.is_over:
+            return Outcome(OperationStatus.FAILED, *_TERMINATED, members)
         async with _speaker(live) as say:
             for index, name in enumerate(request.tones):
                 if index:
