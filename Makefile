@@ -28,7 +28,8 @@ types: $(VENV)/.built
 	$(BIN)/mypy media control tests benchmarks examples
 
 unit: $(VENV)/.built
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "alone and not slow"
 
 check: $(VENV)/.built
 	$(BIN)/python -m pytest -m slow

@@ -98,6 +98,7 @@ def only(description: dict[str, Any], wanted: Callable[[str], bool]) -> dict[str
     return description | {"paths": paths}
 
 
+@pytest.mark.slow
 async def test_whatever_is_sent_to_a_call_the_description_holds(tmp_path: Path) -> None:
     async with (
         running_service(tmp_path) as service,
@@ -121,6 +122,7 @@ async def test_whatever_is_sent_to_a_call_the_description_holds(tmp_path: Path) 
         assert (await graph.http.get(CALL_PATH.format(call_id=call_id))).status_code == 200
 
 
+@pytest.mark.slow
 async def test_whatever_is_sent_elsewhere_the_description_holds(shared_graph: GraphHttp) -> None:
     description = (await shared_graph.http.get("/openapi.json")).json()
     broken, sent = await asyncio.to_thread(

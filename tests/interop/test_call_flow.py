@@ -31,6 +31,8 @@ from mixminus.media.platform import MediaPlatform
 from tests.interop.caller import SILENCE, TONE, TestCaller
 from tests.support import eventually
 
+pytestmark = pytest.mark.alone
+
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 

@@ -28,6 +28,8 @@ from tests.service_kit import GraphHttp, Receiver, call_body
 from tests.signals import sine, tone_dbov
 from tests.support import eventually
 
+pytestmark = pytest.mark.alone
+
 LOUD_DBOV, GONE_DBOV = -30.0, -50.0
 
 

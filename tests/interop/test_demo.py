@@ -20,6 +20,8 @@ from mixminus.media.pcm import SAMPLE_RATE_HZ
 from mixminus.media.pipeline import WavWriter
 from tests.support import ROOT
 
+pytestmark = pytest.mark.alone
+
 SPEECH = ROOT / "tests/data/speech.wav"
 
 

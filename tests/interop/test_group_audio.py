@@ -26,7 +26,7 @@ from tests.service_kit import GraphHttp
 from tests.signals import sine, tone_dbov
 from tests.support import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.alone]
 
 PEOPLE = {"John": 300, "Bob": 500, "Alice": 700, "Carol": 1100, "Dave": 1300}
 TONES = {**PEOPLE, "Bot": 1700, "Guest": 2100}

@@ -421,7 +421,7 @@ async def test_a_storm_leaves_nothing_behind(
         weather(service, media, chance, monkeypatch)
         cutting = asyncio.create_task(lose_links(media, chance))
         await asyncio.gather(
-            *(storm.bot(60) for _ in range(4)), *(storm.person(i % 3, 60) for i in range(5))
+            *(storm.bot(40) for _ in range(4)), *(storm.person(i % 3, 40) for i in range(5))
         )
         cutting.cancel()
         while living := tuple(service.book._living):
