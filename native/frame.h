@@ -18,6 +18,8 @@ enum mm_frame_flag {
     MM_FRAME_SILENCE = 1,   /* nobody audible */
     MM_FRAME_CONCEALED = 2, /* made up, because the source's frame had not come */
     MM_FRAME_SKIPPED = 4,   /* stands for a tick that the engine had to leave out */
+    MM_FRAME_FEC = 8,       /* lost, and read from the redundancy of the packet after it */
+    MM_FRAME_COMFORT = 16,  /* the source said that it pauses: its noise goes on */
 };
 
 typedef struct mm_meta {

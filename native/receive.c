@@ -1,0 +1,490 @@
+#include "receive.h"
+
+#include <stdalign.h>
+#include <string.h>
+
+#include "delay.h"
+#include "drift.h"
+#include "jitter.h"
+#include "memory.h"
+#include "noise.h"
+#include "pace.h"
+#include "redundancy.h"
+#include "sound.h"
+
+#define CONCEAL_SAMPLES 3200u /* 200 ms: by then every concealment has faded out */
+#define REST_TICKS 25u    /* half a second of nothing: beyond the gate's hangover nobody hears it */
+#define KEPT 3u           /* silent packets that a decoder is warmed up with */
+#define GRAIN 40u         /* concealment comes in steps of 2.5 ms (libopus) */
+#define FRAME MM_FRAME_SAMPLES
+#define STUCK_PACKETS 5u  /* so many late in a row: it is the timeline that is wrong */
+#define LEAST_CAP_MS 40u
+#define RUNAWAY_NS INT64_C(500000000)
+#define SHED_TO_NS INT64_C(60000000) /* then as at the start of a call */
+#define OPUS_PAUSE_BYTES 2u /* RFC 6716: a packet of a table of contents and nothing says pause */
+
+enum state {
+    IDLE,    /* nothing is known of what comes: silence */
+    PAUSED,  /* the source said that it pauses: its noise, then silence */
+    PLAYING,
+};
+
+struct mm_receiver {
+    alignas(64) mm_ledger ledger;
+    mm_receiver_settings settings;
+    mm_delay delay;
+    mm_drift drift;
+    mm_pace pace;
+    enum state state;
+    int64_t next_samples;    /* media time of what is to be decoded next */
+    uint32_t ahead_samples;  /* concealed beyond it because nothing had come: that audio may still come */
+    uint32_t run_samples;    /* concealed without a packet, up to now */
+    uint32_t late_in_row, quiet_ticks;
+    int loud;                /* something other than silence went into this tick */
+    int after_silent;        /* the last packet was silent: what is missing after it is, too */
+    int after_event;         /* a telephone event was the last that came in order */
+    mm_redundancy redundancy;
+    uint32_t packet_samples; /* of the last one */
+    mm_noise noise;
+    uint32_t kept_count;
+    mm_packet kept[KEPT];
+    int decoding;            /* the decoder below is one for *codec* and *stream* */
+    uint8_t codec, stream;
+    mm_sound sound;
+    mm_jitter jitter;
+    alignas(64) uint8_t decoder[];
+};
+
+static void count(mm_receiver *r, enum mm_receive_counter which, uint64_t more) {
+    mm_ledger_add(&r->ledger, which, more);
+}
+
+size_t mm_receiver_bytes(void) {
+    size_t most = 0;
+    for (int codec = 0; codec < MM_CODECS; codec++) {
+        const size_t bytes = mm_decoder_bytes((enum mm_codec)codec);
+        if (bytes > most) most = bytes;
+    }
+    return (sizeof(mm_receiver) + most + 63) / 64 * 64;
+}
+
+void mm_receiver_init(void *memory, const mm_receiver_settings *settings) {
+    mm_receiver *r = memory;
+    memset(r, 0, sizeof *r);
+    r->settings = *settings;
+    if (settings->cap_ms < LEAST_CAP_MS) r->settings.cap_ms = LEAST_CAP_MS;
+    mm_pace_init(&r->pace);
+    mm_jitter_init(&r->jitter, &r->ledger);
+}
+
+mm_receiver *mm_receiver_create(const mm_receiver_settings *settings) {
+    mm_receiver *r = mm_pages_alloc(mm_receiver_bytes());
+    if (r) mm_receiver_init(r, settings);
+    return r;
+}
+
+void mm_receiver_destroy(void *receiver) { mm_pages_free(receiver); }
+
+const mm_ledger *mm_receiver_ledger(const mm_receiver *r) { return &r->ledger; }
+
+/* ---- in -------------------------------------------------------------------------------------- */
+
+static int is_silent(const mm_receiver *r, const mm_rtp *rtp, uint8_t codec) {
+    if (codec == MM_OPUS && rtp->payload_size <= OPUS_PAUSE_BYTES) return 1;
+    return rtp->level_dbov != MM_RTP_NO_LEVEL && r->settings.silent_dbov < 0 &&
+           rtp->level_dbov <= r->settings.silent_dbov;
+}
+
+void mm_receiver_push_rtp(mm_receiver *r, const mm_rtp *rtp, int64_t arrival_ns) {
+    count(r, MM_RX_PACKETS, 1);
+    const uint8_t type = r->settings.types[rtp->payload_type & 127];
+    mm_jitter_note note = {.clock_hz = 8000, .kind = MM_PACKET_AUDIO};
+    if (type == MM_TYPE_NONE) {
+        count(r, MM_RX_TYPE, 1);
+        return;
+    }
+    if (type == MM_TYPE_NOISE || type == MM_TYPE_EVENT) {
+        note.kind = type == MM_TYPE_NOISE ? MM_PACKET_NOISE : MM_PACKET_EVENT;
+    } else {
+        note.codec = (uint8_t)(type - 1);
+        if (note.codec == MM_OPUS) note.clock_hz = 48000; /* G.722's is 8000 too: RFC 3551 section 4.5.2 */
+        const int samples =
+            rtp->payload_size && rtp->payload_size <= MM_JITTER_BLOCK_BYTES
+                ? mm_codec_packet_samples((enum mm_codec)note.codec, rtp->payload, rtp->payload_size)
+                : -1;
+        if (samples <= 0 || samples > MM_PACKET_SAMPLES_MAX) {
+            count(r, MM_RX_PAYLOAD, 1);
+            return;
+        }
+        note.samples = (uint32_t)samples;
+        note.silent = (uint8_t)is_silent(r, rtp, note.codec);
+    }
+    int64_t offset_ns = 0;
+    const uint32_t jumps = r->jitter.jumps;
+    if (!mm_jitter_put(&r->jitter, rtp, &note, arrival_ns, &offset_ns)) return;
+    if (jumps != r->jitter.jumps) {
+        memset(&r->delay, 0, sizeof r->delay);
+        memset(&r->drift, 0, sizeof r->drift);
+    }
+    mm_delay_put(&r->delay, offset_ns, arrival_ns);
+    if (mm_drift_put(&r->drift, offset_ns, arrival_ns))
+        mm_ledger_set(&r->ledger, MM_RX_DRIFT_PPB, (uint64_t)(int64_t)mm_drift_ppb(&r->drift));
+}
+
+void mm_receiver_push(mm_receiver *r, const uint8_t *bytes, size_t size, int64_t arrival_ns) {
+    mm_rtp rtp;
+    if (mm_rtp_parse(&rtp, bytes, size, r->settings.level_extension_id) == 0) {
+        mm_receiver_push_rtp(r, &rtp, arrival_ns);
+    } else {
+        count(r, MM_RX_PACKETS, 1);
+        count(r, MM_RX_MALFORMED, 1);
+    }
+}
+
+/* ---- what is written to the queue ------------------------------------------------------------ */
+
+static void wrote(mm_receiver *r, uint32_t samples, enum mm_sound_kind kind) {
+    mm_sound_wrote(&r->sound, samples, kind);
+    if (kind == MM_SOUND_VOICE) {
+        count(r, MM_RX_DECODED_SAMPLES, samples);
+        return;
+    }
+    count(r, MM_RX_MADE_UP_SAMPLES, samples);
+    if (kind == MM_SOUND_CONCEALED) count(r, MM_RX_CONCEALED_SAMPLES, samples);
+}
+
+static void write_zeros(mm_receiver *r, uint32_t samples) {
+    uint32_t room;
+    int16_t *pcm = mm_sound_room(&r->sound, &room);
+    memset(pcm, 0, samples * sizeof *pcm);
+    wrote(r, samples, MM_SOUND_SILENCE);
+}
+
+static int resting(const mm_receiver *r) { return r->quiet_ticks >= REST_TICKS; }
+
+/* A multiple of GRAIN, at most one frame: made up by the decoder. */
+static void conceal(mm_receiver *r, uint32_t samples, enum mm_sound_kind kind) {
+    uint32_t room;
+    int16_t *pcm = mm_sound_room(&r->sound, &room);
+    if (kind == MM_SOUND_CONCEALED && resting(r)) {
+        write_zeros(r, samples); /* what was silent goes on to be */
+        return;
+    }
+    if (kind == MM_SOUND_CONCEALED && !r->after_silent) r->loud = 1;
+    if (!r->decoding || mm_conceal(r->decoder, pcm, (int)samples) < 0)
+        memset(pcm, 0, samples * sizeof *pcm);
+    wrote(r, samples, kind);
+}
+
+static void write_noise(mm_receiver *r, uint32_t samples) {
+    if (r->noise.peak == 0 && r->codec == MM_OPUS) {
+        conceal(r, samples, MM_SOUND_COMFORT); /* after a pause it is noise that libopus makes up */
+        return;
+    }
+    uint32_t room;
+    int16_t *pcm = mm_sound_room(&r->sound, &room);
+    mm_noise_write(&r->noise, pcm, samples);
+    wrote(r, samples, MM_SOUND_COMFORT);
+}
+
+/* Decode behind the queue; samples, or -1. Not yet counted as written. */
+static int decode(mm_receiver *r, const mm_packet *packet) {
+    uint32_t room;
+    int16_t *pcm = mm_sound_room(&r->sound, &room);
+    if (!r->decoding || r->codec != packet->codec || r->stream != packet->stream) {
+        r->codec = packet->codec;
+        r->stream = packet->stream;
+        r->decoding = mm_decoder_init(r->decoder, (enum mm_codec)packet->codec) == 0;
+    }
+    if (!r->decoding) return -1;
+    if (room > MM_PACKET_SAMPLES_MAX) room = MM_PACKET_SAMPLES_MAX;
+    return mm_decode(r->decoder, mm_jitter_payload(&r->jitter, packet), packet->size, pcm, (int)room);
+}
+
+/* ---- packets that need no decoding ----------------------------------------------------------- */
+
+static void keep(mm_receiver *r, const mm_packet *packet) {
+    if (r->kept_count == KEPT) {
+        count(r, MM_RX_SILENT, 1);
+        mm_jitter_release(&r->jitter, &r->kept[0]);
+        memmove(r->kept, r->kept + 1, (KEPT - 1) * sizeof *r->kept);
+        r->kept_count--;
+    }
+    r->kept[r->kept_count++] = *packet;
+}
+
+/* Speech resumes: the decoder hears what came just before, so that it is in the right state. */
+static void warm_up(mm_receiver *r) {
+    for (uint32_t i = 0; i < r->kept_count; i++) {
+        count(r, decode(r, &r->kept[i]) < 0 ? MM_RX_UNDECODABLE : MM_RX_DECODED, 1);
+        mm_jitter_release(&r->jitter, &r->kept[i]);
+    }
+    r->kept_count = 0;
+}
+
+/* ---- one packet ------------------------------------------------------------------------------ */
+
+static int64_t needed_ns(const mm_receiver *r) {
+    const int64_t extra = r->redundancy.worth_waiting ? (int64_t)r->packet_samples * MM_JITTER_SAMPLE_NS : 0;
+    const int64_t cap = (int64_t)r->settings.cap_ms * 1000000 - MM_FRAME_NS;
+    return mm_delay_needed(&r->delay, extra, cap);
+}
+
+/* By how much *packet*, needed now, came before its time; of a kind with all that come. */
+static int64_t margin_ns(const mm_receiver *r, const mm_packet *packet, int64_t now_ns) {
+    return now_ns - packet->media_samples * MM_JITTER_SAMPLE_NS - needed_ns(r);
+}
+
+/* Take the first packet and write it out. *skip* samples of it were made up before. */
+static void play_packet(mm_receiver *r, uint32_t skip) {
+    const int64_t before = r->jitter.next_sequence;
+    const mm_packet packet = mm_jitter_take(&r->jitter);
+    const int carries = mm_redundancy_in((enum mm_codec)packet.codec,
+                                         mm_jitter_payload(&r->jitter, &packet), packet.size);
+    mm_redundancy_put(&r->redundancy, carries, r->state == PLAYING ? packet.sequence - before : 0);
+    r->after_event = 0;
+    r->after_silent = packet.silent;
+    r->packet_samples = packet.samples;
+    r->next_samples = packet.media_samples + packet.samples;
+    r->ahead_samples = r->run_samples = r->late_in_row = 0;
+    const int opus_pause = packet.codec == MM_OPUS && packet.size <= OPUS_PAUSE_BYTES;
+    r->state = opus_pause ? PAUSED : PLAYING;
+    if (packet.silent && resting(r)) {
+        write_zeros(r, packet.samples - skip);
+        keep(r, &packet);
+        return;
+    }
+    warm_up(r);
+    if (!packet.silent) r->loud = 1;
+    const int samples = decode(r, &packet);
+    if (samples < 0) {
+        count(r, MM_RX_UNDECODABLE, 1);
+        for (uint32_t left = packet.samples - skip; left;) {
+            const uint32_t part = left < FRAME ? left : FRAME;
+            if (part % GRAIN)
+                write_zeros(r, part);
+            else
+                conceal(r, part, MM_SOUND_CONCEALED);
+            left -= part;
+        }
+    } else {
+        count(r, MM_RX_DECODED, 1);
+        uint32_t room;
+        int16_t *pcm = mm_sound_room(&r->sound, &room);
+        if (skip > (uint32_t)samples) skip = (uint32_t)samples;
+        memmove(pcm, pcm + skip, ((uint32_t)samples - skip) * sizeof *pcm);
+        wrote(r, (uint32_t)samples - skip, opus_pause ? MM_SOUND_COMFORT : MM_SOUND_VOICE);
+    }
+    mm_jitter_release(&r->jitter, &packet);
+}
+
+static void drop_packet(mm_receiver *r, enum mm_receive_counter reason) {
+    const mm_packet packet = mm_jitter_take(&r->jitter);
+    count(r, reason, 1);
+    mm_jitter_release(&r->jitter, &packet);
+}
+
+static void take_noise(mm_receiver *r) {
+    const mm_packet packet = mm_jitter_take(&r->jitter);
+    mm_noise_level(&r->noise, packet.size ? mm_jitter_payload(&r->jitter, &packet)[0] : 127);
+    count(r, MM_RX_DECODED, 1);
+    mm_jitter_release(&r->jitter, &packet);
+    if (r->state == PLAYING) r->state = PAUSED;
+}
+
+/* ---- what is to be heard next ---------------------------------------------------------------- */
+
+/* Some samples for a tick in which no packet is to be played. */
+static void fill_pause(mm_receiver *r, uint32_t missing) {
+    const uint32_t samples = (missing + GRAIN - 1) / GRAIN * GRAIN;
+    if (r->state == PAUSED && !resting(r))
+        write_noise(r, samples);
+    else
+        write_zeros(r, samples);
+}
+
+static void fill_underrun(mm_receiver *r, uint32_t missing) {
+    const uint32_t samples = (missing + GRAIN - 1) / GRAIN * GRAIN;
+    if (!r->run_samples && !resting(r)) count(r, MM_RX_UNDERRUNS, 1);
+    conceal(r, samples, MM_SOUND_CONCEALED);
+    r->ahead_samples += samples;
+    r->run_samples += samples;
+    if (r->run_samples >= CONCEAL_SAMPLES) r->state = IDLE;
+}
+
+/* The first packet waits, *gap* samples after what was last heard, *lost* packets between. */
+static void fill_hole(mm_receiver *r, const mm_packet *packet, int64_t gap, int64_t lost) {
+    uint32_t room;
+    if (gap == (int64_t)packet->samples && packet->codec == MM_OPUS && r->decoding &&
+        r->codec == MM_OPUS && r->stream == packet->stream && !resting(r)) {
+        int16_t *pcm = mm_sound_room(&r->sound, &room);
+        const int samples = mm_decode_fec(r->decoder, mm_jitter_payload(&r->jitter, packet),
+                                          packet->size, pcm, (int)gap);
+        if (samples > 0) {
+            if (!r->after_silent) r->loud = 1;
+            wrote(r, (uint32_t)samples, MM_SOUND_FEC);
+            r->next_samples += samples;
+            return;
+        }
+    }
+    /* The last lost one of several may be in this packet again: up to it, and not beyond. */
+    int64_t part = lost > 1 && gap > (int64_t)packet->samples ? gap - packet->samples : gap;
+    if (part > (int64_t)FRAME) part = FRAME;
+    part = part < (int64_t)GRAIN ? GRAIN : part / GRAIN * GRAIN;
+    conceal(r, (uint32_t)part, MM_SOUND_CONCEALED);
+    r->next_samples += part;
+}
+
+static void begin_pause(mm_receiver *r) {
+    r->state = PAUSED;
+    r->ahead_samples = r->run_samples = 0;
+}
+
+/* More waits than anybody wants to hear so late: a queue somewhere was let go at once. */
+static void shed_runaway(mm_receiver *r, int64_t now_ns) {
+    const int64_t due_ns = now_ns - r->delay.least_ns - SHED_TO_NS;
+    while (r->jitter.waiting > 1 &&
+           mm_jitter_first(&r->jitter)->media_samples * MM_JITTER_SAMPLE_NS < due_ns)
+        drop_packet(r, MM_RX_OVERFLOW);
+    r->state = IDLE;
+}
+
+/* Write at least one sample, or take at least one packet. */
+static void step(mm_receiver *r, int64_t now_ns, uint32_t missing) {
+    const mm_packet *packet = mm_jitter_first(&r->jitter);
+    if (packet && packet->kind == MM_PACKET_EVENT) {
+        drop_packet(r, MM_RX_EVENT);
+        r->after_event = 1;
+        return;
+    }
+    if (packet && packet->kind == MM_PACKET_NOISE) {
+        take_noise(r);
+        return;
+    }
+    if (r->state != PLAYING) {
+        const int due = packet && (margin_ns(r, packet, now_ns) >= 0 ||
+                                   now_ns - packet->arrival_ns >= RUNAWAY_NS);
+        if (due) {
+            mm_pace_init(&r->pace);
+            play_packet(r, 0);
+        } else {
+            fill_pause(r, missing);
+        }
+        return;
+    }
+    if (!packet) {
+        if (r->after_event)
+            begin_pause(r); /* the tone is sent instead of audio */
+        else
+            fill_underrun(r, missing);
+        return;
+    }
+    const int64_t early = r->next_samples - packet->media_samples;
+    if (early >= (int64_t)packet->samples) {
+        if (++r->late_in_row > STUCK_PACKETS)
+            r->state = IDLE;
+        else
+            drop_packet(r, MM_RX_LATE);
+        return;
+    }
+    const int64_t margin = margin_ns(r, packet, now_ns);
+    if (margin > RUNAWAY_NS) {
+        shed_runaway(r, now_ns);
+        return;
+    }
+    const int64_t gap = -early - (int64_t)r->ahead_samples;
+    if (gap < (int64_t)GRAIN) {
+        mm_pace_needed(&r->pace, margin);
+        play_packet(r, early > 0 ? (uint32_t)early : 0);
+        return;
+    }
+    r->next_samples += r->ahead_samples; /* those were lost, and have been made up already */
+    r->ahead_samples = 0;
+    const int64_t lost = packet->sequence - r->jitter.next_sequence;
+    const uint32_t longest = r->packet_samples > packet->samples ? r->packet_samples : packet->samples;
+    if (gap - lost * (int64_t)longest >= (int64_t)FRAME)
+        begin_pause(r); /* the source left time out without a packet to say so */
+    else
+        fill_hole(r, packet, gap, lost);
+}
+
+static void fill(mm_receiver *r, int64_t now_ns, uint32_t samples) {
+    while (r->sound.samples < samples) step(r, now_ns, samples - r->sound.samples);
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+static int next_is_ready(const mm_receiver *r) {
+    const mm_packet *packet = mm_jitter_first(&r->jitter);
+    return packet && packet->kind == MM_PACKET_AUDIO && r->state == PLAYING && !r->ahead_samples &&
+           packet->media_samples == r->next_samples && packet->sequence == r->jitter.next_sequence;
+}
+
+static void adjust(mm_receiver *r, int64_t now_ns) {
+    const int32_t want = mm_pace_tick(&r->pace, (int32_t)(r->sound.samples - FRAME));
+    if (!want || r->state != PLAYING) return;
+    const int likeness = mm_pace_likeness(&r->pace);
+    int heard = 0;
+    if (want > 0) {
+        /* Another packet's worth in hand, so that a whole period can go and a frame is left. */
+        if (r->sound.samples < 2 * FRAME && next_is_ready(r)) {
+            mm_pace_needed(&r->pace, margin_ns(r, mm_jitter_first(&r->jitter), now_ns) + MM_FRAME_NS);
+            play_packet(r, 0);
+        }
+        const uint32_t done = mm_sound_leave_out(&r->sound, (uint32_t)want, likeness, &heard);
+        count(r, MM_RX_REMOVED_SAMPLES, done);
+        mm_pace_done(&r->pace, (int32_t)done, heard);
+    } else {
+        const uint32_t done = mm_sound_tell_twice(&r->sound, likeness, &heard);
+        count(r, MM_RX_INSERTED_SAMPLES, done);
+        mm_pace_done(&r->pace, -(int32_t)done, heard);
+    }
+}
+
+/* ---- out ------------------------------------------------------------------------------------- */
+
+static void tell_delay(mm_receiver *r, int64_t now_ns) {
+    if (!r->delay.count) return;
+    const int64_t target = needed_ns(r) - r->delay.least_ns + MM_FRAME_NS;
+    mm_ledger_set(&r->ledger, MM_RX_TARGET_MS, (uint64_t)(target / 1000000));
+    if (r->state != PLAYING) return;
+    const int64_t at = r->next_samples + r->ahead_samples - (int64_t)r->sound.samples - (int64_t)FRAME;
+    const int64_t delay = now_ns + MM_FRAME_NS - at * MM_JITTER_SAMPLE_NS - r->delay.least_ns;
+    mm_ledger_set(&r->ledger, MM_RX_DELAY_MS, delay > 0 ? (uint64_t)(delay / 1000000) : 0);
+}
+
+void mm_receiver_pull(mm_receiver *r, int64_t now_ns, mm_meta *meta, int16_t pcm[FRAME]) {
+    static const struct {
+        uint32_t flags;
+        enum mm_receive_counter counter;
+    } KINDS[MM_SOUND_KINDS] = {
+        [MM_SOUND_VOICE] = {0, MM_RX_VOICE},
+        [MM_SOUND_FEC] = {MM_FRAME_FEC, MM_RX_FEC},
+        [MM_SOUND_CONCEALED] = {MM_FRAME_CONCEALED, MM_RX_CONCEALED},
+        [MM_SOUND_COMFORT] = {MM_FRAME_COMFORT, MM_RX_COMFORT},
+        [MM_SOUND_SILENCE] = {MM_FRAME_SILENCE, MM_RX_SILENCE},
+    };
+    memset(meta, 0, sizeof *meta);
+    r->loud = 0;
+    fill(r, now_ns, FRAME);
+    adjust(r, now_ns);
+    const enum mm_sound_kind kind = mm_sound_take(&r->sound, pcm);
+    r->quiet_ticks = r->loud ? 0 : r->quiet_ticks + (r->quiet_ticks < REST_TICKS);
+    meta->timestamp = now_ns / 100;
+    meta->flags = KINDS[kind].flags;
+    count(r, MM_RX_TICKS, 1);
+    count(r, KINDS[kind].counter, 1);
+    mm_ledger_set(&r->ledger, MM_RX_QUEUED_SAMPLES, r->sound.samples);
+    tell_delay(r, now_ns);
+}
+
+void mm_receiver_skip(mm_receiver *r, uint64_t ticks) {
+    count(r, MM_RX_TICKS, ticks);
+    count(r, MM_RX_SKIPPED, ticks);
+    const uint64_t due = ticks < 1u << 20 ? ticks * FRAME : (uint64_t)FRAME << 20;
+    const uint32_t queued = due < r->sound.samples ? (uint32_t)due : r->sound.samples;
+    mm_sound_drop(&r->sound, queued);
+    count(r, MM_RX_REMOVED_SAMPLES, queued);
+    mm_ledger_set(&r->ledger, MM_RX_QUEUED_SAMPLES, r->sound.samples);
+    if (r->state == PLAYING) r->next_samples += (int64_t)(due - queued);
+}
