@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -28,7 +29,7 @@ MEDIA_READY_S: Final = 5.0
 """How long what needs audio waits for it; then the service may say why there is none."""
 
 
-class CallVerbs:
+class CallVerbs(ABC):
     """The verbs of one call.
 
     Methods that return an operation return it finished. They raise OperationFailedError when it
@@ -40,24 +41,24 @@ class CallVerbs:
     _client: CallsClient
     _callback_uri: str
 
+    @abstractmethod
     async def _ask(self, request: Coroutine[Any, Any, Answer]) -> Answer:
         """Await an answer; one that the call is not there makes the host look after it."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _finish(self, request: Coroutine[Any, Any, Operation]) -> Operation:
         """Await an answer, and the end of the operation that it names."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _prompt(self, prompt: Playable) -> Prompt:
         """Return *prompt* where the service can fetch it."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def wait_media(self, timeout_s: float) -> None:
         """Wait until audio flows, at most so long.
 
         Raises: TimeoutError; CallEndedError when the call ends first.
         """
-        raise NotImplementedError
 
     # The whole call.
 

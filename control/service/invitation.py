@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -64,7 +65,7 @@ class Ringing:
     """How the call came to be retargeted, likewise."""
 
 
-class Invitation:
+class Invitation(ABC):
     """One target that is rung into a room. Made by :func:`invite`.
 
     ``outcome`` is resolved once. Thread: the loop's.
@@ -91,9 +92,11 @@ class Invitation:
         """Stop ringing. Again, or after an answer, is no error."""
         self._fail(result, reason)
 
+    @abstractmethod
     def _begin(self) -> None:
-        raise NotImplementedError
+        """Ring whoever is invited."""
 
+    @abstractmethod
     def _stop(self, reason: str) -> None:
         """Tell those who are rung that it is over."""
 
@@ -331,6 +334,9 @@ class UnknownInvitation(Invitation):
 
     def _begin(self) -> None:
         asyncio.get_running_loop().call_soon(self._fail, cs.UNREACHABLE, "failed")
+
+    def _stop(self, reason: str) -> None:
+        """Nobody rings who could be told."""
 
 
 def invite(

@@ -441,3 +441,4 @@ async def test_a_call_in_its_lobby_ends_with_the_service(tmp_path: Path) -> None
         body = call_body(stage.receiver.url, **MEETING, **as_guest)
         guest = Group(stage, await stage.graph.created(body))
         await guest.roster_is("guest")
+    assert stage.service.book.living == 0
