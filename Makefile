@@ -1,15 +1,18 @@
 # make demo   a real call, end to end, on this machine: hear the echo, see the report
 # make test   format, lint, types, tests (at most 10 minutes)
 # make check  what takes longer: sanitizers, the demo and its failures, a ten-minute call, benchmarks
+# make bench  every benchmark at full length, an hour; docs/benchmarks.md has the single commands
+# make fuzz   every parser of what far ends send, FUZZ_SECONDS each
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 INPUT    ?=
 DURATION ?= 10
 OUT      ?= demo-out
+FUZZ_SECONDS ?= 300
 NATIVE := $(wildcard native/*.c native/*.h)
 
-.PHONY: demo test check lint types format unit native bench floors clean preflight
+.PHONY: demo test check lint types format unit native bench fuzz floors clean preflight
 
 demo: $(VENV)/.built
 	$(BIN)/mixminus demo $(if $(INPUT),--input "$(INPUT)") --duration $(DURATION) --out "$(OUT)"
@@ -28,17 +31,23 @@ types: $(VENV)/.built
 	$(BIN)/mypy media control tests benchmarks examples
 
 unit: $(VENV)/.built
-	$(BIN)/python -m pytest -m "not slow and not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not alone" -n 3 --dist loadfile
 	$(BIN)/python -m pytest -m "alone and not slow"
 
-check: $(VENV)/.built
+check: $(VENV)/.built $(VENV)/.bench
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m benchmarks mix
-	$(BIN)/python -m benchmarks tick --load nothing --load "4 busy Python threads"
+	$(BIN)/python -m benchmarks tick --no-legs --ticks 3000 --load nothing --load "4 busy Python threads"
 	$(BIN)/python -m benchmarks pipeline
+	$(BIN)/python -m benchmarks network --quick
+	$(BIN)/python -m benchmarks density --quick --way rtp --way webrtc
+	$(BIN)/python -m benchmarks delay --quick --way rtp --way echo
 
-bench: $(VENV)/.built
-	for name in mix tick pipeline; do $(BIN)/python -m benchmarks $$name || exit 1; done
+bench: $(VENV)/.built $(VENV)/.bench
+	for name in mix tick pipeline network density delay scale; do $(BIN)/python -m benchmarks $$name || exit 1; done
+
+fuzz: $(VENV)/.built
+	MIXMINUS_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m tests.native.fuzz.run
 
 # The tests with the lowest versions that pyproject.toml allows.
 floors: | preflight
@@ -58,6 +67,10 @@ $(VENV)/.installed: pyproject.toml | preflight
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" "setuptools>=77,<85"
 	@touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench]" "setuptools>=77,<85"
+	@touch $@ $(VENV)/.built
 
 # The first line of a failed build names what is missing, with its Debian package.
 preflight:

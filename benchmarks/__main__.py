@@ -1,4 +1,4 @@
-"""``python -m benchmarks mix|tick|pipeline [--json FILE] [--plot FILE.png]``."""
+"""``python -m benchmarks NAME [--json FILE] [--plot FILE.png]``; ``--help`` lists the names."""
 
 from __future__ import annotations
 
@@ -6,30 +6,47 @@ import argparse
 import importlib
 import json
 import sys
-from pathlib import Path
 
+from benchmarks.arguments import picture_file, result_file
 from benchmarks.machine import StealMeter, describe_machine
-from benchmarks.report import print_goals, print_machine, print_table
+from benchmarks.processes import BenchmarkError
+from benchmarks.report import print_goals, print_machine, print_notes, print_table
 
-NAMES = ("mix", "tick", "pipeline")
+NAMES = ("mix", "tick", "pipeline", "delay", "density", "scale", "network")
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """Make what reads the command line, with the options of each benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True)
+    for name in NAMES:
+        module = importlib.import_module(f"benchmarks.{name}")
+        command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
+        module.add_arguments(command)
+        command.add_argument(
+            "--json", type=result_file, metavar="FILE", help="keep the result as JSON"
+        )
+        command.add_argument(
+            "--plot", type=picture_file, metavar="FILE.png", help="draw the result"
+        )
+        command.set_defaults(module=module)
+    return parser
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="name", required=True)
-    modules = {name: importlib.import_module(f"benchmarks.{name}") for name in NAMES}
-    for name, module in modules.items():
-        command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
-        module.add_arguments(command)
-        command.add_argument("--json", type=Path, metavar="FILE", help="keep the result as JSON")
-        command.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the result")
-    args = parser.parse_args()
-    module = modules[args.name]
+    args = argument_parser().parse_args()
+    module = args.module
     steal = StealMeter()
-    result = module.measure(args)
+    try:
+        result = module.measure(args)
+    except BenchmarkError as exc:
+        print(f"{args.name}: {exc}", file=sys.stderr)
+        return 1
     result["machine"] = describe_machine()
     result["machine"]["steal_percent"] = steal.percent()
-    print_table(result["title"], result["columns"], result["rows"])
+    for table in (result, *result.get("more_tables", [])):
+        print_table(table["title"], table["columns"], table["rows"])
+    print_notes(result)
     print_goals(result.get("goals", []))
     print_machine(result["machine"])
     if args.json:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.arguments import whole
+from benchmarks.peers import gstreamer_mixer, livekit_mixer
 from benchmarks.report import save_lines
 from mixminus.media import _native
 from mixminus.media.pcm import FRAME_SAMPLES
@@ -19,8 +21,15 @@ from mixminus.media.pcm import FRAME_SAMPLES
 NAME = "mix"
 LEGS = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 COLUMNS = ["way", "legs", "p50 us", "p99 us", "p99.9 us", "best us", "x memcpy", "numpy / it"]
+MOST_LEGS = 65_536
+"""What the kernels take (native/mix.h)."""
+
 AUDIOOP_LEGS = 64
 """Its loop over bytes objects is quadratic: 1.7 ms at 64 legs, and no one would wait for 1,024."""
+
+PEER_LEGS = (4, 16, 64)
+PEER_TICKS, PEER_ROUNDS = 500, 3
+"""The mixers of others take a thousand times as long; each gives one output, and no mix-minus."""
 
 CLOCK_US = 0.05
 """A copy that takes less is below what this clock can tell: no ratio."""
@@ -30,8 +39,11 @@ Way = Callable[[], object]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--legs", type=int, nargs="+", default=LEGS, metavar="N")
-    parser.add_argument("--rounds", type=int, default=60, help="interleaved rounds (60)")
+    parser.add_argument("--legs", type=whole(1, MOST_LEGS), nargs="+", default=LEGS, metavar="N")
+    parser.add_argument("--rounds", type=whole(1), default=60, help="interleaved rounds (60)")
+    parser.add_argument(
+        "--no-peers", action="store_true", help="without livekit's and GStreamer's mixers"
+    )
 
 
 def aligned(legs: int) -> Block:
@@ -153,9 +165,38 @@ def measure_legs(legs: int, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def peer_rows(every_legs: list[int], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Measure the mixers of others that are installed: CPU time a tick, of all their threads."""
+    found: list[dict[str, Any]] = []
+    for legs in [n for n in PEER_LEGS if n in every_legs]:
+        numpy_us = next(r["best us"] for r in rows if (r["way"], r["legs"]) == ("numpy", legs))
+        if livekit_mixer.absence() is None:
+            rounds = [livekit_mixer.sample(noise(legs), PEER_TICKS) for _ in range(PEER_ROUNDS)]
+            p50, p99, p999 = np.percentile(np.concatenate(rounds), (50, 99, 99.9)) / 1000
+            best = min(float(np.mean(each)) for each in rounds) / 1000
+            found.append(
+                {"way": livekit_mixer.NAME, "legs": legs, "p50 us": p50, "p99 us": p99}
+                | {"p99.9 us": p999, "best us": best, "numpy / it": numpy_us / best}
+            )
+        if gstreamer_mixer.absence() is None:
+            each = [gstreamer_mixer.tick_ns(legs, PEER_TICKS * 4) for _ in range(PEER_ROUNDS)]
+            best = max(min(each) / 1000, CLOCK_US)
+            found.append(
+                {"way": gstreamer_mixer.NAME, "legs": legs, "best us": best}
+                | {"numpy / it": numpy_us / best}
+            )
+    return found
+
+
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     rows = [row for legs in args.legs for row in measure_legs(legs, args.rounds)]
+    peers = () if args.no_peers else (livekit_mixer, gstreamer_mixer)
+    absent = [why for why in (peer.absence() for peer in peers) if why]
+    if peers:
+        rows += peer_rows(args.legs, rows)
     return {
+        "absent": absent,
+        "peer_versions": {p.NAME: p.version() for p in peers if p.absence() is None},
         "benchmark": NAME,
         "title": "One mix-minus tick: 320 samples a leg, full-scale noise, energy included",
         "columns": COLUMNS,

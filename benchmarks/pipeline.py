@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
+from benchmarks.arguments import whole
 from benchmarks.report import save_lines
 from mixminus.media import _native
 from mixminus.media.bridge import Bridge
@@ -33,7 +34,7 @@ Step = Callable[[Pcm], Pcm]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--frames", type=int, default=10_000, help="frames on each path")
+    parser.add_argument("--frames", type=whole(1), default=10_000, help="frames on each path")
 
 
 # ---- paths ---------------------------------------------------------------------------------------

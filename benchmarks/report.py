@@ -31,11 +31,30 @@ def format_value(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def not_measured(what: str, why: str) -> dict[str, Any]:
+    """Make a goal that this run says nothing of: it is neither met nor missed."""
+    return {"what": what, "measured": None, "met": None, "why": why}
+
+
 def print_goals(goals: Sequence[Mapping[str, Any]]) -> None:
     """Print each goal with what was measured. Told, never enforced: timing decides no test."""
     for goal in goals:
+        if goal["met"] is None:
+            CONSOLE.print(f"  [yellow]not measured[/]  {goal['what']}: {goal['why']}")
+            continue
         mark = "[green]met[/]" if goal["met"] else "[red]missed[/]"
         CONSOLE.print(f"  {mark}  {goal['what']}: {format_value(goal['measured'])}")
+
+
+def print_notes(result: Mapping[str, Any]) -> None:
+    """Print what is not there, and which rows say nothing."""
+    for why in result.get("absent", ()):
+        CONSOLE.print(f"  [yellow]absent[/]  {why}")
+    for row in result["rows"]:
+        if problem := row.get("problem"):
+            CONSOLE.print(f"  [red]no figure[/]  {row['way']}, {row['legs']} legs: {problem}")
+    for note in result.get("notes", ()):
+        CONSOLE.print(f"  {note}")
 
 
 def print_machine(machine: Mapping[str, Any]) -> None:

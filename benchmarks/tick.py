@@ -19,22 +19,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.arguments import whole
+from benchmarks.load.client import Load
+from benchmarks.peers.base import Setting
+from benchmarks.peers.ours import Ours
+from benchmarks.processes import available_cores, plan_cores
 from benchmarks.report import save_lines
 from mixminus.media import _native
 from mixminus.media.pcm import FRAME_NS
 
 NAME = "tick"
 COLUMNS = ["way", "beside", "ticks", "p50 us", "p99 us", "p99.9 us", "max us", "late", "skipped"]
-LOADS = ("nothing", "1 busy Python thread", "4 busy Python threads", "1 busy process a core")
+BUSY = "4 busy Python threads"
+LOADS = ("nothing", "1 busy Python thread", BUSY, "1 busy process a core")
 DRAIN_S = 0.5
 RERUN = "MIXMINUS_BENCH_WITHOUT_FIFO"
+
+LEGS = 100
+SPEAKERS = (3, LEGS)
+LEGS_WARM_UP_S = 3.0
 
 Lateness = NDArray[np.float64]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ticks", type=int, default=6000, help="a load, at least (6000 = 2 min)")
+    parser.add_argument(
+        "--ticks", type=whole(1), default=6000, help="a load, at least (6000 = 2 min)"
+    )
     parser.add_argument("--no-fifo", action="store_true", help="without the right to SCHED_FIFO")
+    parser.add_argument("--no-legs", action="store_true", help="leave out the engine with 100 legs")
     parser.add_argument(
         "--load", choices=LOADS, action="append", help="only this load (repeatable)"
     )
@@ -193,6 +206,34 @@ def measure_load(name: str, ticks: int) -> list[dict[str, Any]]:
     return rows
 
 
+# ---- with legs -----------------------------------------------------------------------------------
+
+
+def measure_legs(speakers: int, ticks: int) -> dict[str, Any]:
+    """An engine with 100 RTP legs, in a process beside whose loop four Python threads are busy."""
+    cores, setting = plan_cores(available_cores()), Setting()
+    with (
+        Load(cores={cores.load}, bit_rate=setting.bit_rate) as load,
+        Ours(setting, "RTP", cores={cores.measured}) as measured,
+    ):
+        load.join_rtp(measured, ["speech"] * speakers + ["noise"] * (LEGS - speakers))
+        measured.ask("busy", threads=4)
+        time.sleep(LEGS_WARM_UP_S)
+        before = measured.facts()
+        while (facts := measured.facts())["ticks"] - before["ticks"] < ticks:
+            time.sleep(DRAIN_S)
+        lateness_us = np.array(measured.ask("lateness", since_tick=before["ticks"]), np.float64)
+    said = "all speak" if speakers == LEGS else f"{speakers} speak"
+    found = row(
+        f"mixminus ({facts['scheduling']}), {LEGS} RTP legs, {said}",
+        BUSY,
+        lateness_us * 1000.0,
+        facts["late_ticks"] - before["late_ticks"],
+        facts["skipped_ticks"] - before["skipped_ticks"],
+    )
+    return found | {"tick": facts["tick"]}
+
+
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     if args.no_fifo:
         drop_real_time_right()
@@ -200,6 +241,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     for name in args.load or LOADS:
         print(f"{args.ticks} ticks beside {name} ...", file=sys.stderr, flush=True)
         rows += measure_load(name, args.ticks)
+        if name == BUSY and not args.no_legs:
+            for speakers in SPEAKERS:
+                print(f"  with {LEGS} legs, {speakers} speak ...", file=sys.stderr, flush=True)
+                rows.append(measure_legs(speakers, args.ticks))
     return {
         "benchmark": NAME,
         "title": "Lateness of 20 ms ticks; all three ways ran at the same time",
@@ -225,7 +270,7 @@ def drop_real_time_right() -> None:
 def goals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for r in rows:
-        if not r["way"].startswith("mixminus") or r["beside"] != "4 busy Python threads":
+        if not r["way"].startswith("mixminus") or r["beside"] != BUSY:
             continue
         column, limit = ("p99.9 us", 1000.0) if "fifo" in r["way"] else ("p99 us", 5000.0)
         what = f"{r['way']} beside {r['beside']}, {column.split()[0]} <= {limit / 1000:g} ms"
@@ -236,7 +281,7 @@ def goals(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def plot(result: dict[str, Any], path: Path) -> None:
     series = {}
     for r in result["rows"]:
-        if r["beside"] not in ("nothing", "4 busy Python threads"):
+        if r["beside"] not in ("nothing", BUSY):
             continue
         # A quantile that fewer ticks than one in ... stand behind says nothing.
         tail = [1 / (1 - q / 100) for q in QUANTILES if q < 100 * (1 - 1 / r["ticks"])]

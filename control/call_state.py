@@ -118,6 +118,16 @@ class MediaFlows:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaStopped:
+    """Nothing comes from the other side any more, which did not say that it would be silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaResumed:
+    """The other side's media are back."""
+
+
+@dataclass(frozen=True, slots=True)
 class BotAnswered:
     """The bot takes an incoming call."""
 
@@ -184,6 +194,8 @@ Event: TypeAlias = (
     | Reached
     | NobodyReached
     | MediaFlows
+    | MediaStopped
+    | MediaResumed
     | BotAnswered
     | BotRedirected
     | Held
@@ -240,8 +252,8 @@ TALKING = frozenset({CallState.ESTABLISHED, CallState.HOLD, CallState.TRANSFERRI
 class Call:
     """The state of one call.
 
-    ``audio`` is the furthest the media came: once active it stays so. ``result`` is the end's, or
-    a failed transfer's while the call goes on.
+    ``audio`` is active from the first audio of both sides on, inactive while the other side's media
+    are lost. ``result`` is the end's, or a failed transfer's while the call goes on.
     """
 
     id: str
@@ -308,7 +320,7 @@ class Call:
                 return call, (call._notify(), WatchMedia())
             case NobodyReached(result) if self.setup is Setup.PARTIES:
                 return self._terminating(Ended(result))
-            case MediaFlows() if self.setup is Setup.DONE and self.audio is not MediaState.ACTIVE:
+            case MediaFlows() if self.setup is Setup.DONE and self.audio is None:
                 call = replace(self, audio=MediaState.ACTIVE)
                 return call, (call._notify(),)
             case Ended():
@@ -319,6 +331,10 @@ class Call:
     def _apply_established(self, event: Event) -> tuple[Call, Effects]:
         """Apply what comes and goes in a call that stands."""
         match event:
+            case MediaStopped() if self.audio is MediaState.ACTIVE:
+                return self._sounding(MediaState.INACTIVE)
+            case MediaResumed() if self.audio is MediaState.INACTIVE:
+                return self._sounding(MediaState.ACTIVE)
             case Held() if self.state is CallState.ESTABLISHED:
                 return self._moved(CallState.HOLD)
             case Resumed() if self.state is CallState.HOLD:
@@ -334,6 +350,11 @@ class Call:
                 return call, (call._notify(),)
             case _:
                 return self, ()
+
+    def _sounding(self, audio: MediaState) -> tuple[Call, Effects]:
+        call = replace(self, audio=audio)
+        # In other states media count as inactive anyway: told when the call is established again.
+        return call, (call._notify(),) if self.state is CallState.ESTABLISHED else ()
 
     def _moved(self, state: CallState) -> tuple[Call, Effects]:
         call = replace(self, state=state, result=None)
@@ -356,7 +377,7 @@ class Call:
     def _notify(self, change_type: ChangeType = ChangeType.UPDATED) -> Notify:
         """Say what of this call has changed, as the documentation's examples do."""
         data: dict[str, Any] = {"@odata.type": "#microsoft.graph.call", "state": self.state.value}
-        if self.audio is MediaState.ACTIVE and self.state is CallState.ESTABLISHED:
+        if self.audio is not None and self.state is CallState.ESTABLISHED:
             data["mediaState"] = media_state(self.audio)
         if self.result is not None and self.state is not CallState.TERMINATING:
             data["resultInfo"] = result_info(self.result)

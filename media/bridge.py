@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from . import _native
+from .pcm import FRAME_MS
+from .peer import Peer
 from .ring import FrameRing
 
 
@@ -16,6 +18,8 @@ class LegCounters:
     ``ticks`` = ``voice`` + ``silence`` + ``concealed`` + ``skipped``.
     Of the source's frames: ``source_written`` = played + ``late`` + ``trimmed`` + ``source_lapped``
     + waiting. Both are exact once no tick is under way; a count taken within one is a frame apart.
+    With a peer, its packets stand for frames (``Peer.counters`` has all of its ledger): what
+    redundancy gave back is voice, comfort noise is silence, and nothing is trimmed but stretched.
     """
 
     ticks: int
@@ -40,12 +44,43 @@ class Leg:
     def __init__(self, bridge: Bridge, leg: _native.Leg) -> None:
         self._bridge: Bridge | None = bridge
         self._leg = leg
+        self._peer: Peer | None = None
         self.source_id = leg.source_id
         self.source = FrameRing._over(leg.source)
         self.render = FrameRing._over(leg.render)
 
+    @property
+    def peer(self) -> Peer | None:
+        """The far end that RTP reaches, if this leg has one."""
+        return self._peer
+
+    @property
+    def heard_frames(self) -> int:
+        """How much has come from the far end so far: frames, or a peer's packets."""
+        if self._peer is not None:
+            return self._peer.counters()["packets"]
+        return self.source.counters().written
+
+    def attach(self, peer: Peer | None) -> None:
+        """Hear and be heard through *peer* from now on, None: through the rings again.
+
+        A peer that another leg has is taken from it; the far end notices nothing.
+        Raises: RuntimeError when the leg is closed; ValueError when the peer is another engine's.
+        """
+        before = None if peer is None else peer._leg
+        self._leg.attach(None if peer is None else peer._peer)
+        if before is not None:
+            before._peer = None
+        if self._peer is not None:
+            self._peer._leg = None
+        self._peer = peer
+        if peer is not None:
+            peer._leg = self
+
     def counters(self) -> LegCounters:
         """Return the counts so far, also after the leg was closed. Thread: any."""
+        if self._peer is not None:
+            return self._peer_counters(self._peer)
         counts = self._leg.counters()
         source, render = self.source.counters(), self.render.counters()
         return LegCounters(
@@ -62,7 +97,32 @@ class Leg:
         """Take this leg out of its bridge from the next tick on. Again is no error."""
         if self._bridge is not None:
             self._bridge._remove(self)
-            self._bridge = None
+            self._gone()
+
+    def _gone(self) -> None:
+        self._bridge = None
+        if self._peer is not None:
+            self._peer._leg = None
+
+    def _peer_counters(self, peer: Peer) -> LegCounters:
+        counts = peer.counters()
+        render = self.render.counters()
+        return LegCounters(
+            ticks=counts["ticks"],
+            voice=counts["voice_ticks"] + counts["fec_ticks"],
+            silence=counts["silence_ticks"] + counts["comfort_ticks"],
+            concealed=counts["concealed_ticks"],
+            skipped=counts["skipped_ticks"],
+            late=counts["late"],
+            trimmed=0,
+            underruns=counts["underruns"],
+            target_frames=-(-counts["target_ms"] // FRAME_MS),
+            source_written=counts["packets"],
+            source_lapped=counts["lapped"],
+            render_written=render.written,
+            render_read=render.read,
+            render_lapped=render.skipped,
+        )
 
 
 class Bridge:
@@ -143,7 +203,7 @@ class Bridge:
         if bridge is None:
             return
         for leg in self._legs:
-            leg._bridge = None
+            leg._gone()
         self._legs.clear()
         bridge.close()
 

@@ -15,10 +15,13 @@ FRAME_NS: Final = FRAME_MS * 1_000_000
 FRAME_TICKS: Final = FRAME_MS * 10_000
 """One frame in the 100 ns ticks that timestamps are counted in."""
 
-# Frame flags, as native/ring.h has them.
+# Frame flags, as native/frame.h has them.
 FLAG_SILENCE: Final = 1
 FLAG_CONCEALED: Final = 2
 FLAG_SKIPPED: Final = 4
+FLAG_FEC: Final = 8
+FLAG_COMFORT: Final = 16
+KNOWN_FLAGS: Final = FLAG_SILENCE | FLAG_CONCEALED | FLAG_SKIPPED | FLAG_FEC | FLAG_COMFORT
 
 FULL_SCALE: Final = 32768.0
 SILENCE_DBOV: Final = -127.0
@@ -34,19 +37,17 @@ class AudioFrame(np.ndarray[tuple[int], np.dtype[np.int16]]):
     Units:  ``timestamp`` in 100 ns ticks of the engine's timeline.
     """
 
-    timestamp: int
-    is_silence: bool
-    is_concealed: bool
-    is_skipped: bool
-    active_speakers: tuple[int, ...]
+    timestamp: int = 0
+    frame_flags: int = 0
+    """The description as the FLAG_ numbers that rings and the media link carry."""
+    active_speakers: tuple[int, ...] = ()
 
     def __array_finalize__(self, parent: NDArray[Any] | None) -> None:
         """Carry the description over to views and results of arithmetic."""
-        self.timestamp = getattr(parent, "timestamp", 0)
-        self.is_silence = getattr(parent, "is_silence", False)
-        self.is_concealed = getattr(parent, "is_concealed", False)
-        self.is_skipped = getattr(parent, "is_skipped", False)
-        self.active_speakers = getattr(parent, "active_speakers", ())
+        if isinstance(parent, AudioFrame):
+            self.timestamp = parent.timestamp
+            self.frame_flags = parent.frame_flags
+            self.active_speakers = parent.active_speakers
 
     @classmethod
     def of(
@@ -64,11 +65,34 @@ class AudioFrame(np.ndarray[tuple[int], np.dtype[np.int16]]):
         array = np.frombuffer(pcm, np.int16) if isinstance(pcm, bytes | bytearray) else pcm
         frame = check_frame(array).view(cls)
         frame.timestamp = timestamp
-        frame.is_silence = bool(flags & FLAG_SILENCE)
-        frame.is_concealed = bool(flags & FLAG_CONCEALED)
-        frame.is_skipped = bool(flags & FLAG_SKIPPED)
+        frame.frame_flags = flags & KNOWN_FLAGS
         frame.active_speakers = active_speakers
         return frame
+
+    @property
+    def is_silence(self) -> bool:
+        """Nobody is heard."""
+        return bool(self.frame_flags & FLAG_SILENCE)
+
+    @property
+    def is_concealed(self) -> bool:
+        """Made up for audio that did not come."""
+        return bool(self.frame_flags & FLAG_CONCEALED)
+
+    @property
+    def is_skipped(self) -> bool:
+        """Stands for a tick that was left out."""
+        return bool(self.frame_flags & FLAG_SKIPPED)
+
+    @property
+    def is_fec(self) -> bool:
+        """What was said, from the packet after it, as its own was lost: voice, a little coarser."""
+        return bool(self.frame_flags & FLAG_FEC)
+
+    @property
+    def is_comfort(self) -> bool:
+        """The noise of a source that said it pauses."""
+        return bool(self.frame_flags & FLAG_COMFORT)
 
 
 def check_frame(pcm: Pcm) -> Pcm:

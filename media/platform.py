@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from . import _native
 from .bridge import Bridge
+from .libraries import codec_libraries
+from .peer import Peer, PeerSettings
+from .port import MediaPort
 
 log = logging.getLogger("mixminus.media.platform")
 
@@ -27,12 +30,18 @@ p99 with this and by 187 ms with CPython's own 5 ms (measured); the tick itself 
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """What the tick thread did. A tick is late when it starts more than 20 ms after its time."""
+    """What the tick threads did. A tick is late when it starts more than 20 ms after its time.
+
+    ``ticks`` are the first thread's; all else adds up over ``tick_threads``.
+    """
 
     ticks: int
     late_ticks: int
     skipped_ticks: int
     busy_ns: int
+    datagrams_sent: int
+    datagrams_dropped: int
+    tick_threads: int
     scheduling: Scheduling
     isa: str
     lateness_p50_us: float
@@ -42,18 +51,25 @@ class EngineStats:
 
 
 class MediaPlatform:
-    """One engine: its tick thread, its bridges, its clock.
+    """One engine: its tick threads, its packet thread, its bridges, its clock.
 
+    Bridges are spread over *tick_threads*, so that one process uses that many cores.
+    Raises: ValueError unless tick_threads is from 1 to 32.
     Thread: the loop that entered it.
     """
 
-    def __init__(self) -> None:
-        self._engine = _native.Engine()
+    def __init__(self, tick_threads: int = 1) -> None:
+        if not 1 <= tick_threads <= _native.MAX_TICK_THREADS:
+            raise ValueError(
+                f"tick_threads: expected 1 to {_native.MAX_TICK_THREADS}, got {tick_threads}"
+            )
+        codec_libraries()  # Before any engine runs: what they bind is only read from then on.
+        self._engine = _native.Engine(tick_threads=tick_threads)
         self._callbacks: dict[object, Callable[[], None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
-        """Start the tick thread."""
+        """Start the threads."""
         if self._loop is not None:
             raise RuntimeError("the platform already runs")
         # First what can fail: a process may have no thread left to give.
@@ -61,11 +77,16 @@ class MediaPlatform:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._engine.fileno(), self._wake)
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
-        log.info("tick thread runs: scheduling %s, kernels %s", self.scheduling, _native.isa())
+        log.info(
+            "%d tick threads run: scheduling %s, kernels %s",
+            self._engine.tick_threads,
+            self.scheduling,
+            _native.isa(),
+        )
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Stop the tick thread and wait for its end (at most one tick)."""
+        """Stop the threads and wait for their end (at most one tick)."""
         loop, self._loop = self._loop, None
         if loop is None:
             return
@@ -74,12 +95,26 @@ class MediaPlatform:
 
     @property
     def scheduling(self) -> Scheduling:
-        """How the tick thread is scheduled: real time where the machine allows it."""
+        """How the tick threads are scheduled: real time where the machine allows it."""
         return cast(Scheduling, self._engine.scheduling)
 
     def create_bridge(self) -> Bridge:
         """Make a bridge without legs."""
         return Bridge(self._engine.add_bridge())
+
+    def open_port(self, host: str, port: int = 0) -> MediaPort:
+        """Open a UDP socket for RTP at that address of this machine; port 0 chooses one.
+
+        Raises: ValueError when *host* is no IP address; OSError when it cannot be bound.
+        """
+        return MediaPort(self._engine.open_port(host, port))
+
+    def make_peer(self, settings: PeerSettings) -> Peer:
+        """Make the far end of a leg that RTP reaches; ``Leg.attach`` takes it.
+
+        Raises: ValueError on a codec that is not to be had, or a setting out of range.
+        """
+        return Peer.make(self._engine, settings)
 
     def now(self) -> int:
         """Return the engine's clock in 100 ns ticks: monotonic, the one of frame timestamps."""
@@ -99,7 +134,7 @@ class MediaPlatform:
         return unsubscribe
 
     def stats(self) -> EngineStats:
-        """Return what the tick thread did so far; lateness is over the last 65,536 ticks."""
+        """Return what the tick threads did; lateness is over the last 65,536 ticks of each."""
         counts = self._engine.stats()
         lateness = self.lateness_us()
         p50, p99, p999 = (
@@ -109,6 +144,7 @@ class MediaPlatform:
         )
         return EngineStats(
             **counts,
+            tick_threads=self._engine.tick_threads,
             scheduling=self.scheduling,
             isa=_native.isa(),
             lateness_p50_us=p50,
@@ -118,9 +154,12 @@ class MediaPlatform:
         )
 
     def lateness_us(self, since_tick: int = 0) -> NDArray[np.float32]:
-        """Return how late each remembered tick from *since_tick* on started, oldest first."""
-        ns = np.frombuffer(self._engine.lateness_ns(since_tick), np.uint32)
-        return (ns / 1000.0).astype(np.float32)
+        """Return how late each remembered tick from *since_tick* on started, thread by thread."""
+        logs = [
+            np.frombuffer(self._engine.lateness_ns(since_tick, thread), np.uint32)
+            for thread in range(self._engine.tick_threads)
+        ]
+        return (np.concatenate(logs) / 1000.0).astype(np.float32)
 
     def _wake(self) -> None:
         # An eventfd: one read takes all the ticks since the last.

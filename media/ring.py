@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _native
-from .pcm import FRAME_SAMPLES, AudioFrame, Pcm
+from .pcm import FRAME_BYTES, FRAME_SAMPLES, AudioFrame, Pcm
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,18 @@ class FrameRing:
             return None
         timestamp, flags, speakers, _ = described
         return AudioFrame.of(pcm, timestamp, flags, speakers)
+
+    def read_record(self) -> tuple[int, int, tuple[int, ...], bytes] | None:
+        """Return the oldest frame as timestamp, flags, speakers and 640 bytes, or None.
+
+        Thread: reader's. For who passes frames on: a third of what :meth:`read` costs.
+        """
+        pcm = bytearray(FRAME_BYTES)
+        described = self._ring.read_into(pcm)
+        if described is None:
+            return None
+        timestamp, flags, speakers, _ = described
+        return timestamp, flags, speakers, bytes(pcm)
 
     def skip_to(self, depth_frames: int) -> int:
         """Drop the oldest until *depth_frames* wait; return how many went. Thread: reader's."""

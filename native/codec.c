@@ -8,6 +8,7 @@
 #include "g722.h"
 #include "halfband.h"
 #include "opus.h"
+#include "pcm16k.h"
 
 #define ERRORS_MOST 3u /* in a row: then whatever they left in the decoder goes */
 
@@ -53,6 +54,11 @@ static int no_fec(void *decoder, const uint8_t *next, size_t size, int16_t *pcm,
 
 static void no_set_fec(void *encoder, int fec, int loss_percent) {
     (void)encoder, (void)fec, (void)loss_percent;
+}
+
+static int no_detach(void *encoder) {
+    (void)encoder;
+    return -1;
 }
 
 static int no_follow(void *encoder, const void *other, const uint8_t *payload, size_t size) {
@@ -173,14 +179,39 @@ static int g722_encode(void *encoder, const int16_t *pcm, int samples, uint8_t *
     return samples / 2;
 }
 
-static int g722_detach(void *encoder) {
-    (void)encoder;
-    return -1;
-}
-
 static int g722_follow(void *encoder, const void *other, const uint8_t *payload, size_t size) {
     mm_g722_follow(encoder, other, payload, size);
     return 0;
+}
+
+/* ---- frames of a media link: decoded only ------------------------------------------------------ */
+
+static size_t pcm16k_decoder_bytes(void) { return sizeof(mm_concealer); }
+
+static int pcm16k_decoder_init(void *decoder) {
+    memset(decoder, 0, sizeof(mm_concealer));
+    return 0;
+}
+
+static int pcm16k_decode(void *decoder, const uint8_t *payload, size_t size, int16_t *pcm, int room) {
+    return mm_pcm16k_decode(decoder, payload, size, pcm, room);
+}
+
+static int pcm16k_conceal(void *decoder, int16_t *pcm, int samples) {
+    mm_concealer_lost(decoder, pcm, (size_t)samples);
+    return samples;
+}
+
+static size_t no_encoder_bytes(void) { return 0; }
+
+static int no_encoder_init(void *encoder, const mm_encoder_settings *settings) {
+    (void)encoder, (void)settings;
+    return -1;
+}
+
+static int no_encode(void *encoder, const int16_t *pcm, int samples, uint8_t *out, int room) {
+    (void)encoder, (void)pcm, (void)samples, (void)out, (void)room;
+    return -1;
 }
 
 /* ---- the table -------------------------------------------------------------------------------- */
@@ -199,7 +230,10 @@ static const codec TABLE[MM_CODECS] = {
     [MM_G722] = {byte_samples, g722_decoder_bytes, g722_decoder_init, g722_decode, no_fec,
                  g722_conceal,
                  g722_encoder_bytes, g722_encoder_init, g722_encode, no_set_fec,
-                 g722_detach, g722_follow},
+                 no_detach, g722_follow},
+    [MM_PCM16K] = {mm_pcm16k_samples, pcm16k_decoder_bytes, pcm16k_decoder_init, pcm16k_decode,
+                   no_fec, pcm16k_conceal, no_encoder_bytes, no_encoder_init, no_encode,
+                   no_set_fec, no_detach, no_follow},
 };
 
 static size_t with_head(size_t bytes) { return bytes ? sizeof(head) + bytes : 0; }
@@ -212,6 +246,7 @@ size_t mm_decoder_bytes(enum mm_codec codec) { return with_head(TABLE[codec].dec
 
 int mm_decoder_init(void *memory, enum mm_codec codec) {
     head *h = memory;
+    if (!mm_decoder_bytes(codec)) return -1;
     *h = (head){.codec = codec};
     return TABLE[codec].decoder_init(h->state);
 }
@@ -244,6 +279,7 @@ size_t mm_encoder_bytes(enum mm_codec codec) { return with_head(TABLE[codec].enc
 
 int mm_encoder_init(void *memory, enum mm_codec codec, const mm_encoder_settings *settings) {
     head *h = memory;
+    if (!mm_encoder_bytes(codec)) return -1;
     *h = (head){.codec = codec};
     return TABLE[codec].encoder_init(h->state, settings);
 }

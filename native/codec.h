@@ -1,4 +1,4 @@
-/* One table for what a leg can speak: Opus, G.711 and G.722, all as 16 kHz mono.
+/* One table for what a leg can speak: Opus, G.711, G.722 and the media link's PCM, all as 16 kHz mono.
  *
  * Decoders and encoders live in memory that is handed in (aligned to 16 bytes, mm_decoder_bytes or
  * mm_encoder_bytes long). They hold no pointer into themselves and none that must be given back: to
@@ -11,7 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum mm_codec { MM_OPUS, MM_PCMU, MM_PCMA, MM_G722, MM_CODECS };
+enum mm_codec {
+    MM_OPUS,
+    MM_PCMU,
+    MM_PCMA,
+    MM_G722,
+    MM_PCM16K, /* frames of a media link (pcm16k.h); has no encoder */
+    MM_CODECS
+};
 
 /* The longest packet that any of them decodes: 120 ms, RFC 6716 section 3.2. */
 #define MM_PACKET_SAMPLES_MAX 1920
@@ -24,6 +31,10 @@ typedef struct mm_encoder_settings { /* all but Opus ignore it */
     uint8_t dtx;                     /* send next to nothing in silence */
 } mm_encoder_settings;
 
+/* Of its RTP timestamps. G.722's is 8000, whatever it samples: RFC 3551 section 4.5.2. */
+static inline uint32_t mm_codec_clock_hz(enum mm_codec codec) {
+    return codec == MM_OPUS ? 48000 : codec == MM_PCM16K ? 16000 : 8000;
+}
 /* Length of a payload at 16 kHz, from its headers alone; -1 when it is none. */
 int mm_codec_packet_samples(enum mm_codec codec, const uint8_t *payload, size_t size);
 

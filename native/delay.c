@@ -3,8 +3,6 @@
 #define SLOT_NS INT64_C(20000000)
 #define WINDOW_NS INT64_C(5000000000) /* calm for so long, and a spike is forgotten */
 #define MARGIN_NS INT64_C(2000000)    /* a tick and a packet thread may both be a little late */
-/* Before the network is known: 40 ms beside the frame, for the first two seconds (NetEq: 60 to 80 in all). */
-#define START_NS INT64_C(40000000)
 #define START_FOR_NS INT64_C(2000000000)
 
 static void survey(mm_delay *d) {
@@ -53,11 +51,11 @@ void mm_delay_put(mm_delay *d, int64_t offset_ns, int64_t arrival_ns) {
         d->least_ns = offset_ns;
 }
 
-int64_t mm_delay_needed(const mm_delay *d, int64_t extra_ns, int64_t cap_ns) {
+int64_t mm_delay_needed(const mm_delay *d, int64_t start_ns, int64_t extra_ns, int64_t cap_ns) {
     if (!d->count) return 0;
     int64_t over = d->bound_ns - d->least_ns + MARGIN_NS;
     const uint32_t last = (d->first + d->count + MM_DELAY_SLOTS - 1) % MM_DELAY_SLOTS;
-    if (over < START_NS && d->slots[last].begin_ns - d->began_ns < START_FOR_NS) over = START_NS;
+    if (over < start_ns && d->slots[last].begin_ns - d->began_ns < START_FOR_NS) over = start_ns;
     over += extra_ns;
     return d->least_ns + (over < cap_ns ? over : cap_ns);
 }

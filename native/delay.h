@@ -24,7 +24,8 @@ typedef struct mm_delay {
 /* Zeroed memory is a fresh state. */
 void mm_delay_put(mm_delay *d, int64_t offset_ns, int64_t arrival_ns);
 /* The offset to play at, so that what comes as the last five seconds' packets did is there in time:
- * extra_ns more for looking ahead, never more than cap_ns over the least. 0 packets: 0. */
-int64_t mm_delay_needed(const mm_delay *d, int64_t extra_ns, int64_t cap_ns);
+ * start_ns over the least for the first two seconds, extra_ns more for looking ahead, never more than
+ * cap_ns over the least. 0 packets: 0. */
+int64_t mm_delay_needed(const mm_delay *d, int64_t start_ns, int64_t extra_ns, int64_t cap_ns);
 
 #endif

@@ -18,6 +18,31 @@ static size_t heard_by(const uint64_t *mask, size_t legs) {
     return count;
 }
 
+void mm_mix_total(const mm_kernels *kernels, int32_t *restrict total, const int16_t *restrict in,
+                  size_t legs, size_t samples) {
+    memset(total, 0, samples * sizeof *total);
+    for (size_t source = 0; source < legs; source++)
+        kernels->accumulate(total, in + source * samples, 1, samples);
+}
+
+void mm_mix_wide(const mm_kernels *kernels, int32_t *restrict wide, const int32_t *restrict total,
+                 const int16_t *restrict in, const uint64_t *mask, size_t listener, size_t legs,
+                 size_t samples) {
+    /* Add what is heard or take away what is not, whichever is less work. */
+    const int subtract = !mask || 2 * heard_by(mask, legs) > legs;
+    if (subtract)
+        memcpy(wide, total, samples * sizeof *wide);
+    else
+        memset(wide, 0, samples * sizeof *wide);
+    if (!mask) {
+        kernels->accumulate(wide, in + listener * samples, -1, samples);
+        return;
+    }
+    for (size_t source = 0; source < legs; source++)
+        if (mm_mask_has(mask, source) != subtract)
+            kernels->accumulate(wide, in + source * samples, subtract ? -1 : 1, samples);
+}
+
 void mm_mix(const mm_kernels *kernels, int16_t *restrict out, const int16_t *restrict in,
             uint64_t *restrict energy, const uint64_t *const *masks, int32_t *restrict wide,
             size_t legs, size_t samples) {
@@ -26,24 +51,10 @@ void mm_mix(const mm_kernels *kernels, int16_t *restrict out, const int16_t *res
     int32_t *restrict total = wide + samples;
     int have_total = 0;
     for (size_t listener = 0; listener < legs; listener++) {
-        const uint64_t *mask = masks[listener];
-        if (!mask) continue;
-        /* Add what is heard or take away what is not, whichever is less work. */
-        const int subtract = 2 * heard_by(mask, legs) > legs;
-        if (subtract) {
-            if (!have_total) {
-                memset(total, 0, samples * sizeof *total);
-                for (size_t source = 0; source < legs; source++)
-                    kernels->accumulate(total, in + source * samples, 1, samples);
-                have_total = 1;
-            }
-            memcpy(wide, total, samples * sizeof *wide);
-        } else {
-            memset(wide, 0, samples * sizeof *wide);
-        }
-        for (size_t source = 0; source < legs; source++)
-            if (mm_mask_has(mask, source) != subtract)
-                kernels->accumulate(wide, in + source * samples, subtract ? -1 : 1, samples);
+        if (!masks[listener]) continue;
+        if (!have_total) mm_mix_total(kernels, total, in, legs, samples);
+        have_total = 1;
+        mm_mix_wide(kernels, wide, total, in, masks[listener], listener, legs, samples);
         kernels->saturate(out + listener * samples, wide, samples);
     }
 }

@@ -65,17 +65,29 @@ static void start_afresh(const mm_encode_group *g, void *encoder) {
     (void)mm_encoder_init(encoder, g->codec, &g->settings); /* went well at the group's creation */
 }
 
+static void leave(mm_encode_group *g, mm_encode_leg *leg, const mm_encode_shared *from) {
+    memcpy(leg->encoder, from->encoder, g->encoder_bytes);
+    leg->place = MM_ENCODE_PRIVATE;
+    g->counters.leaves++;
+}
+
 /* Before anything is encoded: who stays, and a copy of the encoder for whoever goes. */
 static void part(mm_encode_group *g, mm_encode_leg *leg) {
     mm_encode_shared *from = shared_at(g, leg->place);
     if (!from) return;
-    if (wanted(g, leg) == leg->place) {
+    if (wanted(g, leg) == leg->place)
         from->listeners++;
-        return;
-    }
-    memcpy(leg->encoder, from->encoder, g->encoder_bytes);
-    leg->place = MM_ENCODE_PRIVATE;
-    g->counters.leaves++;
+    else
+        leave(g, leg, from);
+}
+
+void mm_encode_leg_part(mm_encode_group *g, mm_encode_leg *leg) {
+    const mm_encode_shared *from = shared_at(g, leg->place);
+    if (from) leave(g, leg, from);
+    leg->own_mix = NULL;
+    leg->payload = NULL;
+    leg->size = -1;
+    leg->waiting_ticks = leg->settling_ticks = 0;
 }
 
 static int is_within(const int16_t *mix, int samples, int peak) {

@@ -70,6 +70,9 @@ int mm_encode_group_init(mm_encode_group *group, enum mm_codec codec,
                          const mm_encoder_settings *settings, void *memory);
 /* *memory*: mm_encode_room bytes. */
 void mm_encode_leg_init(mm_encode_leg *leg, void *memory);
+/* Leave the group now, whatever becomes of it: *leg* goes on from a copy of its encoder, in this group or in
+ * another of the same codec and settings, and its far decoder notices nothing. Between two ticks. */
+void mm_encode_leg_part(mm_encode_group *group, mm_encode_leg *leg);
 /* What the far end reports: FEC goes on at 3 % of loss, off below 1 %. */
 void mm_encode_leg_report_loss(mm_encode_leg *leg, double percent);
 /* Encode one frame for every leg. */

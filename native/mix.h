@@ -40,6 +40,14 @@ void mm_mix(const mm_kernels *kernels, int16_t *restrict out, const int16_t *res
             uint64_t *restrict energy, const uint64_t *const *masks, int32_t *restrict wide,
             size_t legs, size_t samples);
 
+/* The sum of all rows. */
+void mm_mix_total(const mm_kernels *kernels, int32_t *restrict total, const int16_t *restrict in,
+                  size_t legs, size_t samples);
+/* What one listener hears, before it is brought to 16 bits; mask as above. */
+void mm_mix_wide(const mm_kernels *kernels, int32_t *restrict wide, const int32_t *restrict total,
+                 const int16_t *restrict in, const uint64_t *mask, size_t listener, size_t legs,
+                 size_t samples);
+
 /* The scalar kernels are the definition. _range works on the columns [begin, end) of a block and adds
  * to energy: the vector kernels leave their tails to it. */
 void mm_mix_minus_range_scalar(int16_t *restrict out, const int16_t *restrict in,

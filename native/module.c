@@ -36,13 +36,26 @@ static int execute(PyObject *module) {
     if (choose_isa(state) < 0 || add_type(module, &mm_ring_spec, &state->ring_type) < 0 ||
         add_type(module, &mm_engine_spec, &state->engine_type) < 0 ||
         add_type(module, &mm_bridge_spec, &state->bridge_type) < 0 ||
-        add_type(module, &mm_leg_spec, &state->leg_type) < 0)
+        add_type(module, &mm_leg_spec, &state->leg_type) < 0 ||
+        add_type(module, &mm_peer_spec, &state->peer_type) < 0 ||
+        add_type(module, &mm_port_spec, &state->port_type) < 0 ||
+        PyModule_AddFunctions(module, mm_library_methods) < 0)
         return -1;
     if (PyModule_AddIntConstant(module, "FRAME_SAMPLES", MM_FRAME_SAMPLES) < 0 ||
         PyModule_AddIntConstant(module, "FRAME_BYTES", MM_FRAME_BYTES) < 0 ||
-        PyModule_AddIntConstant(module, "MAX_SPEAKERS", MM_SPEAKERS) < 0)
+        PyModule_AddIntConstant(module, "MAX_SPEAKERS", MM_SPEAKERS) < 0 ||
+        PyModule_AddIntConstant(module, "MAX_TICK_THREADS", MM_ENGINE_TICK_THREADS) < 0 ||
+        PyModule_AddIntConstant(module, "TYPE_NOISE", MM_TYPE_NOISE) < 0 ||
+        PyModule_AddIntConstant(module, "TYPE_EVENT", MM_TYPE_EVENT) < 0)
         return -1;
-    return 0;
+    /* In the order of enum mm_codec and of enum mm_datagram_kind. */
+    PyObject *codecs = Py_BuildValue("sssss", "opus", "pcmu", "pcma", "g722", "pcm16k");
+    PyObject *kinds = Py_BuildValue("sssss", "junk", "stun", "dtls", "rtp", "rtcp");
+    const int failed = PyModule_AddObjectRef(module, "CODECS", codecs) < 0 ||
+                       PyModule_AddObjectRef(module, "DATAGRAM_KINDS", kinds) < 0;
+    Py_XDECREF(codecs);
+    Py_XDECREF(kinds);
+    return failed ? -1 : 0;
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg) {
@@ -51,6 +64,8 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->engine_type);
     Py_VISIT(state->bridge_type);
     Py_VISIT(state->leg_type);
+    Py_VISIT(state->peer_type);
+    Py_VISIT(state->port_type);
     return 0;
 }
 
@@ -60,6 +75,8 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->engine_type);
     Py_CLEAR(state->bridge_type);
     Py_CLEAR(state->leg_type);
+    Py_CLEAR(state->peer_type);
+    Py_CLEAR(state->port_type);
     return 0;
 }
 

@@ -1,16 +1,20 @@
-/* Engine: the tick thread as a Python object. */
+/* Engine: the threads that tick and that read, as a Python object. */
 
 #include "memory.h"
 #include "module.h"
 
 #define LATENESS_LOG_MAX (1u << 22)
+#define ROOM_FOR_A_CHANGE 16u /* commands: a change is several, and its barriers */
 
 static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    static char *names[] = {"period_ns", "lateness_log", NULL};
+    static char *names[] = {"period_ns", "lateness_log", "tick_threads", NULL};
     long long period_ns = MM_FRAME_NS;
-    unsigned int log = 65536;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|LI:Engine", names, &period_ns, &log))
+    unsigned int log = 65536, threads = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|LII:Engine", names, &period_ns, &log, &threads))
         return NULL;
+    if (threads < 1 || threads > MM_ENGINE_TICK_THREADS)
+        return PyErr_Format(PyExc_ValueError, "tick_threads: expected 1 to %u, got %u",
+                            MM_ENGINE_TICK_THREADS, threads);
     if (period_ns < 10000 || period_ns > 1000000000)
         return PyErr_Format(PyExc_ValueError, "period_ns: expected 10 us to 1 s, got %lld",
                             period_ns);
@@ -22,7 +26,7 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     if (!state) return NULL;
     engine_object *self = (engine_object *)PyType_GenericAlloc(type, 0);
     if (!self) return NULL;
-    self->engine = mm_engine_create(mm_kernels_for(state->isa), period_ns, log);
+    self->engine = mm_engine_create(mm_kernels_for(state->isa), period_ns, log, threads);
     if (self->engine) return (PyObject *)self;
     PyErr_SetFromErrno(PyExc_OSError);
     Py_DECREF(self);
@@ -37,20 +41,22 @@ static void engine_dealloc(PyObject *object) {
         mm_engine_destroy(self->engine);
         Py_END_ALLOW_THREADS
     }
-    mm_pages_free(self->roster);
-    free(self->bridges);
+    for (uint32_t i = 0; i < MM_ENGINE_TICK_THREADS; i++) {
+        mm_pages_free(self->lane[i].roster);
+        free(self->lane[i].bridges);
+    }
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(object);
     Py_DECREF(type);
 }
 
-int mm_engine_wait_for_room(engine_object *self) {
-    mm_commands *commands = mm_engine_commands(self->engine);
-    mm_command_reclaim(commands);
+int mm_engine_wait_for_room(engine_object *self, uint32_t lane) {
+    mm_commands *commands = mm_tick_thread_commands(mm_engine_tick_thread(self->engine, lane));
+    mm_engine_reclaim(self->engine);
     for (int tries = 0; tries < 5000; tries++) {
-        if (mm_command_has_room(commands)) return 0;
+        if (mm_command_room(commands) >= ROOM_FOR_A_CHANGE) return 0;
         if (!mm_engine_running(self->engine)) {
-            mm_command_execute(commands); /* nobody else does */
+            mm_engine_reclaim(self->engine); /* carries them out: nobody else does */
             continue;
         }
         const struct timespec millisecond = {.tv_nsec = 1000000};
@@ -62,6 +68,17 @@ int mm_engine_wait_for_room(engine_object *self) {
     return -1;
 }
 
+uint32_t mm_engine_least_lane(const engine_object *self) {
+    uint32_t least = 0;
+    for (uint32_t i = 1; i < mm_engine_tick_threads(self->engine); i++) {
+        const engine_lane *lane = &self->lane[i], *best = &self->lane[least];
+        if (lane->legs < best->legs ||
+            (lane->legs == best->legs && lane->bridge_count < best->bridge_count))
+            least = i;
+    }
+    return least;
+}
+
 static mm_roster *roster_of(mm_bridge **bridges, size_t count) {
     mm_roster *roster = mm_pages_alloc(sizeof *roster + count * sizeof *bridges);
     if (!roster) return NULL;
@@ -70,12 +87,13 @@ static mm_roster *roster_of(mm_bridge **bridges, size_t count) {
     return roster;
 }
 
-int mm_engine_enrol(engine_object *self, mm_bridge *bridge, int leave) {
-    if (mm_engine_wait_for_room(self) < 0) return -1;
-    mm_bridge **bridges = malloc((self->bridge_count + 1) * sizeof *bridges);
+int mm_engine_enrol(engine_object *self, uint32_t lane_index, mm_bridge *bridge, int leave) {
+    if (mm_engine_wait_for_room(self, lane_index) < 0) return -1;
+    engine_lane *lane = &self->lane[lane_index];
+    mm_bridge **bridges = malloc((lane->bridge_count + 1) * sizeof *bridges);
     size_t count = 0;
-    for (size_t i = 0; bridges && i < self->bridge_count; i++)
-        if (self->bridges[i] != bridge) bridges[count++] = self->bridges[i];
+    for (size_t i = 0; bridges && i < lane->bridge_count; i++)
+        if (lane->bridges[i] != bridge) bridges[count++] = lane->bridges[i];
     if (bridges && !leave) bridges[count++] = bridge;
     mm_roster *roster = bridges ? roster_of(bridges, count) : NULL;
     if (!roster) {
@@ -83,13 +101,14 @@ int mm_engine_enrol(engine_object *self, mm_bridge *bridge, int leave) {
         PyErr_NoMemory();
         return -1;
     }
-    mm_commands *commands = mm_engine_commands(self->engine);
-    mm_command_submit(commands, mm_engine_roster_slot(self->engine), roster);
-    mm_command_retire(commands, self->roster, mm_pages_free);
-    free(self->bridges);
-    self->bridges = bridges;
-    self->bridge_count = count;
-    self->roster = roster;
+    mm_tick_thread *thread = mm_engine_tick_thread(self->engine, lane_index);
+    mm_command_submit(mm_tick_thread_commands(thread), mm_apply_store,
+                      mm_tick_thread_roster_slot(thread), roster);
+    mm_engine_retire(self->engine, lane->roster, mm_pages_free);
+    free(lane->bridges);
+    lane->bridges = bridges;
+    lane->bridge_count = count;
+    lane->roster = roster;
     return 0;
 }
 
@@ -115,7 +134,7 @@ static PyObject *engine_stop(PyObject *object, PyObject *unused) {
     Py_BEGIN_ALLOW_THREADS
     mm_engine_stop(engine);
     Py_END_ALLOW_THREADS
-    mm_command_reclaim(mm_engine_commands(engine));
+    mm_engine_reclaim(engine);
     return Py_NewRef(Py_None);
 }
 
@@ -128,7 +147,7 @@ static PyObject *engine_run_ticks(PyObject *object, PyObject *arg) {
         return NULL;
     }
     mm_engine_run_ticks(engine, count);
-    mm_command_reclaim(mm_engine_commands(engine));
+    mm_engine_reclaim(engine);
     return Py_NewRef(Py_None);
 }
 
@@ -139,7 +158,7 @@ static PyObject *engine_fileno(PyObject *object, PyObject *unused) {
 
 static PyObject *engine_now(PyObject *object, PyObject *unused) {
     (void)unused;
-    return PyLong_FromLongLong(mm_engine_now(((engine_object *)object)->engine));
+    return PyLong_FromLongLong(mm_engine_now_ns(((engine_object *)object)->engine) / 100);
 }
 
 static PyObject *engine_add_bridge(PyObject *object, PyObject *unused) {
@@ -148,61 +167,104 @@ static PyObject *engine_add_bridge(PyObject *object, PyObject *unused) {
     return state ? mm_bridge_object_new(state->bridge_type, (engine_object *)object) : NULL;
 }
 
+static PyObject *engine_open_port(PyObject *object, PyObject *args, PyObject *kwargs) {
+    const module_state *state = mm_type_state(Py_TYPE(object));
+    return state ? mm_port_object_new(state->port_type, (engine_object *)object, args, kwargs) : NULL;
+}
+
+static PyObject *engine_make_peer(PyObject *object, PyObject *args, PyObject *kwargs) {
+    const module_state *state = mm_type_state(Py_TYPE(object));
+    return state ? mm_peer_object_new(state->peer_type, (engine_object *)object, args, kwargs) : NULL;
+}
+
 static PyObject *engine_reclaim(PyObject *object, PyObject *unused) {
     (void)unused;
-    mm_commands *commands = mm_engine_commands(((engine_object *)object)->engine);
-    return PyLong_FromUnsignedLongLong(mm_command_reclaim(commands));
+    return PyLong_FromUnsignedLongLong(mm_engine_reclaim(((engine_object *)object)->engine));
+}
+
+/* The first thread's ticks are the engine's; all else adds up. */
+static void add_up(mm_engine *engine, mm_tick_stats *sum) {
+    mm_tick_thread_stats(mm_engine_tick_thread(engine, 0), sum);
+    for (uint32_t i = 1; i < mm_engine_tick_threads(engine); i++) {
+        mm_tick_stats s;
+        mm_tick_thread_stats(mm_engine_tick_thread(engine, i), &s);
+        sum->late_ticks += s.late_ticks;
+        sum->skipped_ticks += s.skipped_ticks;
+        sum->busy_ns += s.busy_ns;
+        sum->datagrams_sent += s.datagrams_sent;
+        sum->datagrams_dropped += s.datagrams_dropped;
+    }
 }
 
 static PyObject *engine_stats(PyObject *object, PyObject *unused) {
     (void)unused;
-    mm_engine_stats s;
-    mm_engine_stats_get(((engine_object *)object)->engine, &s);
-    return Py_BuildValue("{s:K,s:K,s:K,s:K}", "ticks", s.ticks, "late_ticks", s.late_ticks,
-                         "skipped_ticks", s.skipped_ticks, "busy_ns", s.busy_ns);
+    mm_tick_stats s;
+    add_up(((engine_object *)object)->engine, &s);
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K}", "ticks", s.ticks, "late_ticks", s.late_ticks,
+                         "skipped_ticks", s.skipped_ticks, "busy_ns", s.busy_ns, "datagrams_sent",
+                         s.datagrams_sent, "datagrams_dropped", s.datagrams_dropped);
 }
 
 static PyObject *engine_lateness(PyObject *object, PyObject *args) {
-    const mm_engine *engine = ((engine_object *)object)->engine;
+    mm_engine *engine = ((engine_object *)object)->engine;
     unsigned long long since = 0;
-    if (!PyArg_ParseTuple(args, "|K:lateness_ns", &since)) return NULL;
-    mm_engine_stats s;
-    mm_engine_stats_get(engine, &s);
+    unsigned int which = 0;
+    if (!PyArg_ParseTuple(args, "|KI:lateness_ns", &since, &which)) return NULL;
+    if (which >= mm_engine_tick_threads(engine))
+        return PyErr_Format(PyExc_ValueError, "expected one of %u tick threads, got %u",
+                            mm_engine_tick_threads(engine), which);
+    const mm_tick_thread *thread = mm_engine_tick_thread(engine, which);
+    mm_tick_stats s;
+    mm_tick_thread_stats(thread, &s);
     uint64_t room = since < s.ticks ? s.ticks - since : 0;
     if (room > LATENESS_LOG_MAX) room = LATENESS_LOG_MAX;
     uint32_t *ns = malloc((room + 1) * sizeof *ns);
     if (!ns) return PyErr_NoMemory();
-    const uint64_t count = mm_engine_lateness(engine, since, ns, room);
+    const uint64_t count = mm_tick_thread_lateness(thread, since, ns, room);
     PyObject *bytes = PyBytes_FromStringAndSize((char *)ns, (Py_ssize_t)(count * sizeof *ns));
     free(ns);
     return bytes;
 }
 
-static PyObject *engine_scheduling(PyObject *object, void *unused) {
-    (void)unused;
+static PyObject *scheduling_name(int scheduling) {
     static const char *const names[] = {[MM_SCHED_NONE] = "none",
                                         [MM_SCHED_FIFO] = "fifo",
                                         [MM_SCHED_NICE] = "nice",
                                         [MM_SCHED_NORMAL] = "normal"};
-    return PyUnicode_FromString(
-        names[mm_engine_scheduling(((engine_object *)object)->engine)]);
+    return PyUnicode_FromString(names[scheduling]);
+}
+
+static PyObject *engine_scheduling(PyObject *object, void *unused) {
+    (void)unused;
+    mm_engine *engine = ((engine_object *)object)->engine;
+    return scheduling_name((int)mm_tick_thread_scheduling(mm_engine_tick_thread(engine, 0)));
+}
+
+static PyObject *engine_tick_threads(PyObject *object, void *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLong(mm_engine_tick_threads(((engine_object *)object)->engine));
 }
 
 static PyMethodDef methods[] = {
-    {"start", engine_start, METH_NOARGS, "Start the tick thread."},
-    {"stop", engine_stop, METH_NOARGS, "Stop the tick thread and wait for its end."},
+    {"start", engine_start, METH_NOARGS, "Start the tick threads and the packet thread."},
+    {"stop", engine_stop, METH_NOARGS, "Stop them and wait for their end."},
     {"run_ticks", engine_run_ticks, METH_O, "Tick so often in this thread, in virtual time."},
     {"fileno", engine_fileno, METH_NOARGS, "An eventfd, readable after each tick."},
     {"now", engine_now, METH_NOARGS, "The engine's clock in 100 ns ticks."},
     {"add_bridge", engine_add_bridge, METH_NOARGS, "A new bridge with no legs."},
+    {"open_port", (PyCFunction)(void (*)(void))engine_open_port, METH_VARARGS | METH_KEYWORDS,
+     "Open a UDP socket that the packet thread reads."},
+    {"make_peer", (PyCFunction)(void (*)(void))engine_make_peer, METH_VARARGS | METH_KEYWORDS,
+     "Make the far end of a leg that RTP reaches."},
     {"reclaim", engine_reclaim, METH_NOARGS, "Free what the tick thread has passed; what waits."},
-    {"stats", engine_stats, METH_NOARGS, "Ticks, late and left-out ticks, busy time."},
+    {"stats", engine_stats, METH_NOARGS, "Ticks, late and left-out ticks, busy time, datagrams."},
     {"lateness_ns", engine_lateness, METH_VARARGS,
-     "Lateness of the remembered ticks from one on, as uint32 nanoseconds."},
+     "Lateness of the remembered ticks of a thread from one on, as uint32 nanoseconds."},
     {NULL, NULL, 0, NULL}};
 
 static PyGetSetDef members[] = {
     {"scheduling", engine_scheduling, NULL, "fifo, nice, normal, or none when stopped.", NULL},
+    {"tick_threads", engine_tick_threads, NULL, "How many threads share the bridges.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {{Py_tp_new, engine_new},

@@ -57,7 +57,7 @@ static int frame_buffer(PyObject *object, Py_buffer *view, int flags) {
     return -1;
 }
 
-static int get_speakers(PyObject *speakers, mm_meta *meta) {
+int mm_read_speakers(PyObject *speakers, mm_meta *meta) {
     const Py_ssize_t count = PySequence_Size(speakers);
     if (count < 0) return -1;
     for (Py_ssize_t i = 0; i < count && i < (Py_ssize_t)MM_SPEAKERS; i++) {
@@ -81,7 +81,7 @@ static PyObject *ring_write(PyObject *object, PyObject *args, PyObject *kwargs) 
                                      &speakers))
         return NULL;
     mm_meta meta = {.timestamp = timestamp, .flags = flags};
-    if (speakers && get_speakers(speakers, &meta) < 0) return NULL;
+    if (speakers && mm_read_speakers(speakers, &meta) < 0) return NULL;
     if (frame_buffer(pcm, &view, PyBUF_SIMPLE) < 0) return NULL;
     mm_ring_write(((ring_object *)object)->ring, &meta, view.buf);
     PyBuffer_Release(&view);

@@ -9,6 +9,7 @@
 #include "memory.h"
 #include "noise.h"
 #include "pace.h"
+#include "pcm16k.h"
 #include "redundancy.h"
 #include "sound.h"
 
@@ -20,6 +21,9 @@
 #define STUCK_PACKETS 5u  /* so many late in a row: it is the timeline that is wrong */
 #define LEAST_CAP_MS 40u
 #define RUNAWAY_NS INT64_C(500000000)
+/* Before the network is known: 40 ms beside the frame (NetEq: 60 to 80 in all). A media link's other end is a
+ * neighbour, and its frames tell at once what it takes. */
+#define START_NS INT64_C(40000000)
 #define SHED_TO_NS INT64_C(60000000) /* then as at the start of a call */
 #define OPUS_PAUSE_BYTES 2u /* RFC 6716: a packet of a table of contents and nothing says pause */
 
@@ -33,6 +37,7 @@ struct mm_receiver {
     alignas(64) mm_ledger ledger;
     mm_receiver_settings settings;
     mm_delay delay;
+    int64_t start_ns;        /* delay in hand before it is known what is needed */
     mm_drift drift;
     mm_pace pace;
     enum state state;
@@ -73,6 +78,9 @@ void mm_receiver_init(void *memory, const mm_receiver_settings *settings) {
     memset(r, 0, sizeof *r);
     r->settings = *settings;
     if (settings->cap_ms < LEAST_CAP_MS) r->settings.cap_ms = LEAST_CAP_MS;
+    r->start_ns = START_NS;
+    for (size_t type = 0; type < sizeof settings->types; type++)
+        if (settings->types[type] == 1 + MM_PCM16K) r->start_ns = 0;
     mm_pace_init(&r->pace);
     mm_jitter_init(&r->jitter, &r->ledger);
 }
@@ -86,6 +94,10 @@ mm_receiver *mm_receiver_create(const mm_receiver_settings *settings) {
 void mm_receiver_destroy(void *receiver) { mm_pages_free(receiver); }
 
 const mm_ledger *mm_receiver_ledger(const mm_receiver *r) { return &r->ledger; }
+
+int mm_receiver_follows(const mm_receiver *r, uint32_t ssrc) {
+    return r->jitter.top_sequence && r->jitter.ssrc == ssrc;
+}
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
@@ -107,7 +119,7 @@ void mm_receiver_push_rtp(mm_receiver *r, const mm_rtp *rtp, int64_t arrival_ns)
         note.kind = type == MM_TYPE_NOISE ? MM_PACKET_NOISE : MM_PACKET_EVENT;
     } else {
         note.codec = (uint8_t)(type - 1);
-        if (note.codec == MM_OPUS) note.clock_hz = 48000; /* G.722's is 8000 too: RFC 3551 section 4.5.2 */
+        note.clock_hz = mm_codec_clock_hz((enum mm_codec)note.codec);
         const int samples =
             rtp->payload_size && rtp->payload_size <= MM_JITTER_BLOCK_BYTES
                 ? mm_codec_packet_samples((enum mm_codec)note.codec, rtp->payload, rtp->payload_size)
@@ -144,6 +156,7 @@ void mm_receiver_push(mm_receiver *r, const uint8_t *bytes, size_t size, int64_t
 /* ---- what is written to the queue ------------------------------------------------------------ */
 
 static void wrote(mm_receiver *r, uint32_t samples, enum mm_sound_kind kind) {
+    if (kind == MM_SOUND_SILENCE) memset(&r->sound.label, 0, sizeof r->sound.label);
     mm_sound_wrote(&r->sound, samples, kind);
     if (kind == MM_SOUND_VOICE) {
         count(r, MM_RX_DECODED_SAMPLES, samples);
@@ -154,8 +167,7 @@ static void wrote(mm_receiver *r, uint32_t samples, enum mm_sound_kind kind) {
 }
 
 static void write_zeros(mm_receiver *r, uint32_t samples) {
-    uint32_t room;
-    int16_t *pcm = mm_sound_room(&r->sound, &room);
+    int16_t *pcm = mm_sound_room(&r->sound, NULL);
     memset(pcm, 0, samples * sizeof *pcm);
     wrote(r, samples, MM_SOUND_SILENCE);
 }
@@ -164,13 +176,13 @@ static int resting(const mm_receiver *r) { return r->quiet_ticks >= REST_TICKS; 
 
 /* A multiple of GRAIN, at most one frame: made up by the decoder. */
 static void conceal(mm_receiver *r, uint32_t samples, enum mm_sound_kind kind) {
-    uint32_t room;
-    int16_t *pcm = mm_sound_room(&r->sound, &room);
+    int16_t *pcm = mm_sound_room(&r->sound, NULL);
     if (kind == MM_SOUND_CONCEALED && resting(r)) {
         write_zeros(r, samples); /* what was silent goes on to be */
         return;
     }
     if (kind == MM_SOUND_CONCEALED && !r->after_silent) r->loud = 1;
+    r->sound.label.flags &= ~(uint32_t)MM_FRAME_SKIPPED; /* its speakers go on, what it stood for does not */
     if (!r->decoding || mm_conceal(r->decoder, pcm, (int)samples) < 0)
         memset(pcm, 0, samples * sizeof *pcm);
     wrote(r, samples, kind);
@@ -181,8 +193,7 @@ static void write_noise(mm_receiver *r, uint32_t samples) {
         conceal(r, samples, MM_SOUND_COMFORT); /* after a pause it is noise that libopus makes up */
         return;
     }
-    uint32_t room;
-    int16_t *pcm = mm_sound_room(&r->sound, &room);
+    int16_t *pcm = mm_sound_room(&r->sound, NULL);
     mm_noise_write(&r->noise, pcm, samples);
     wrote(r, samples, MM_SOUND_COMFORT);
 }
@@ -195,6 +206,7 @@ static int decode(mm_receiver *r, const mm_packet *packet) {
         r->codec = packet->codec;
         r->stream = packet->stream;
         r->decoding = mm_decoder_init(r->decoder, (enum mm_codec)packet->codec) == 0;
+        memset(&r->sound.label, 0, sizeof r->sound.label);
     }
     if (!r->decoding) return -1;
     if (room > MM_PACKET_SAMPLES_MAX) room = MM_PACKET_SAMPLES_MAX;
@@ -227,7 +239,7 @@ static void warm_up(mm_receiver *r) {
 static int64_t needed_ns(const mm_receiver *r) {
     const int64_t extra = r->redundancy.worth_waiting ? (int64_t)r->packet_samples * MM_JITTER_SAMPLE_NS : 0;
     const int64_t cap = (int64_t)r->settings.cap_ms * 1000000 - MM_FRAME_NS;
-    return mm_delay_needed(&r->delay, extra, cap);
+    return mm_delay_needed(&r->delay, r->start_ns, extra, cap);
 }
 
 /* By how much *packet*, needed now, came before its time; of a kind with all that come. */
@@ -259,21 +271,23 @@ static void play_packet(mm_receiver *r, uint32_t skip) {
     const int samples = decode(r, &packet);
     if (samples < 0) {
         count(r, MM_RX_UNDECODABLE, 1);
-        for (uint32_t left = packet.samples - skip; left;) {
-            const uint32_t part = left < FRAME ? left : FRAME;
+        for (uint32_t left = packet.samples - skip, part; left; left -= part) {
+            part = left < FRAME ? left : FRAME;
             if (part % GRAIN)
                 write_zeros(r, part);
             else
                 conceal(r, part, MM_SOUND_CONCEALED);
-            left -= part;
         }
     } else {
+        int16_t *pcm = mm_sound_room(&r->sound, NULL);
         count(r, MM_RX_DECODED, 1);
-        uint32_t room;
-        int16_t *pcm = mm_sound_room(&r->sound, &room);
         if (skip > (uint32_t)samples) skip = (uint32_t)samples;
         memmove(pcm, pcm + skip, ((uint32_t)samples - skip) * sizeof *pcm);
-        wrote(r, (uint32_t)samples - skip, opus_pause ? MM_SOUND_COMFORT : MM_SOUND_VOICE);
+        if (packet.codec == MM_PCM16K)
+            mm_pcm16k_meta(&r->sound.label, mm_jitter_payload(&r->jitter, &packet), packet.size);
+        /* A tick that a link's far end left out is made up by the decoder, too. */
+        wrote(r, (uint32_t)samples - skip, opus_pause ? MM_SOUND_COMFORT
+                 : r->sound.label.flags & MM_FRAME_SKIPPED ? MM_SOUND_CONCEALED : MM_SOUND_VOICE);
     }
     mm_jitter_release(&r->jitter, &packet);
 }
@@ -295,16 +309,17 @@ static void take_noise(mm_receiver *r) {
 /* ---- what is to be heard next ---------------------------------------------------------------- */
 
 /* Some samples for a tick in which no packet is to be played. */
-static void fill_pause(mm_receiver *r, uint32_t missing) {
-    const uint32_t samples = (missing + GRAIN - 1) / GRAIN * GRAIN;
+static void fill_pause(mm_receiver *r, uint32_t samples) {
     if (r->state == PAUSED && !resting(r))
         write_noise(r, samples);
     else
         write_zeros(r, samples);
 }
 
-static void fill_underrun(mm_receiver *r, uint32_t missing) {
-    const uint32_t samples = (missing + GRAIN - 1) / GRAIN * GRAIN;
+/* A whole packet: libopus goes on by 10 ms even for less, and the next packet has only whole ones again. */
+static void fill_underrun(mm_receiver *r, uint32_t samples) {
+    const uint32_t whole = (r->packet_samples + GRAIN - 1) / GRAIN * GRAIN;
+    if (samples < whole) samples = whole < FRAME ? whole : FRAME;
     if (!r->run_samples && !resting(r)) count(r, MM_RX_UNDERRUNS, 1);
     conceal(r, samples, MM_SOUND_CONCEALED);
     r->ahead_samples += samples;
@@ -314,10 +329,9 @@ static void fill_underrun(mm_receiver *r, uint32_t missing) {
 
 /* The first packet waits, *gap* samples after what was last heard, *lost* packets between. */
 static void fill_hole(mm_receiver *r, const mm_packet *packet, int64_t gap, int64_t lost) {
-    uint32_t room;
     if (gap == (int64_t)packet->samples && packet->codec == MM_OPUS && r->decoding &&
         r->codec == MM_OPUS && r->stream == packet->stream && !resting(r)) {
-        int16_t *pcm = mm_sound_room(&r->sound, &room);
+        int16_t *pcm = mm_sound_room(&r->sound, NULL);
         const int samples = mm_decode_fec(r->decoder, mm_jitter_payload(&r->jitter, packet),
                                           packet->size, pcm, (int)gap);
         if (samples > 0) {
@@ -341,7 +355,7 @@ static void begin_pause(mm_receiver *r) {
 }
 
 /* More waits than anybody wants to hear so late: a queue somewhere was let go at once. */
-static void shed_runaway(mm_receiver *r, int64_t now_ns) {
+void mm_receiver_catch_up(mm_receiver *r, int64_t now_ns) {
     const int64_t due_ns = now_ns - r->delay.least_ns - SHED_TO_NS;
     while (r->jitter.waiting > 1 &&
            mm_jitter_first(&r->jitter)->media_samples * MM_JITTER_SAMPLE_NS < due_ns)
@@ -349,7 +363,7 @@ static void shed_runaway(mm_receiver *r, int64_t now_ns) {
     r->state = IDLE;
 }
 
-/* Write at least one sample, or take at least one packet. */
+/* Write at least one sample, or take at least one packet. missing: in whole grains. */
 static void step(mm_receiver *r, int64_t now_ns, uint32_t missing) {
     const mm_packet *packet = mm_jitter_first(&r->jitter);
     if (packet && packet->kind == MM_PACKET_EVENT) {
@@ -389,7 +403,7 @@ static void step(mm_receiver *r, int64_t now_ns, uint32_t missing) {
     }
     const int64_t margin = margin_ns(r, packet, now_ns);
     if (margin > RUNAWAY_NS) {
-        shed_runaway(r, now_ns);
+        mm_receiver_catch_up(r, now_ns);
         return;
     }
     const int64_t gap = -early - (int64_t)r->ahead_samples;
@@ -407,12 +421,6 @@ static void step(mm_receiver *r, int64_t now_ns, uint32_t missing) {
     else
         fill_hole(r, packet, gap, lost);
 }
-
-static void fill(mm_receiver *r, int64_t now_ns, uint32_t samples) {
-    while (r->sound.samples < samples) step(r, now_ns, samples - r->sound.samples);
-}
-
-/* ---- time ------------------------------------------------------------------------------------ */
 
 static int next_is_ready(const mm_receiver *r) {
     const mm_packet *packet = mm_jitter_first(&r->jitter);
@@ -464,14 +472,15 @@ void mm_receiver_pull(mm_receiver *r, int64_t now_ns, mm_meta *meta, int16_t pcm
         [MM_SOUND_COMFORT] = {MM_FRAME_COMFORT, MM_RX_COMFORT},
         [MM_SOUND_SILENCE] = {MM_FRAME_SILENCE, MM_RX_SILENCE},
     };
-    memset(meta, 0, sizeof *meta);
     r->loud = 0;
-    fill(r, now_ns, FRAME);
+    while (r->sound.samples < FRAME)
+        step(r, now_ns, (FRAME - r->sound.samples + GRAIN - 1) / GRAIN * GRAIN);
     adjust(r, now_ns);
     const enum mm_sound_kind kind = mm_sound_take(&r->sound, pcm);
     r->quiet_ticks = r->loud ? 0 : r->quiet_ticks + (r->quiet_ticks < REST_TICKS);
+    *meta = r->sound.taken;
     meta->timestamp = now_ns / 100;
-    meta->flags = KINDS[kind].flags;
+    meta->flags |= KINDS[kind].flags;
     count(r, MM_RX_TICKS, 1);
     count(r, KINDS[kind].counter, 1);
     mm_ledger_set(&r->ledger, MM_RX_QUEUED_SAMPLES, r->sound.samples);

@@ -41,9 +41,14 @@ void mm_receiver_destroy(void *receiver);
 void mm_receiver_push(mm_receiver *receiver, const uint8_t *rtp, size_t size, int64_t arrival_ns);
 /* The same, parsed by the caller. */
 void mm_receiver_push_rtp(mm_receiver *receiver, const mm_rtp *rtp, int64_t arrival_ns);
-/* This tick's frame; *meta tells its kind (frame.h). */
+/* Whether this source is the one that is played, as far as is known. */
+int mm_receiver_follows(const mm_receiver *receiver, uint32_t ssrc);
+/* This tick's frame; *meta tells its kind (frame.h). A media link's frames bring flags and speakers of their
+ * own along. */
 void mm_receiver_pull(mm_receiver *receiver, int64_t now_ns, mm_meta *meta,
                       int16_t pcm[MM_FRAME_SAMPLES]);
+/* Nobody has pulled for a while, and none of that time is to be made up for: go on with what came last. */
+void mm_receiver_catch_up(mm_receiver *receiver, int64_t now_ns);
 /* The engine left out so many ticks: what was due in them is not played. */
 void mm_receiver_skip(mm_receiver *receiver, uint64_t ticks);
 

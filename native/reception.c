@@ -81,8 +81,9 @@ int mm_reception_put(mm_reception *r, const mm_rtp *packet, uint32_t clock_hz, i
         return 0;
     }
     r->received++;
+    if (clock_hz == 0) return 1;
     if (clock_hz != r->clock_hz) change_clock(r, clock_hz);
-    if (r->clock_hz) measure(r, packet->timestamp, arrival_ns);
+    measure(r, packet->timestamp, arrival_ns);
     return 1;
 }
 

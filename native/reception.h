@@ -30,7 +30,8 @@ typedef struct mm_reception {
 
 void mm_reception_init(mm_reception *r);
 
-/* clock_hz is that of the packet's payload type. 1, or 0 when the sequence number jumped. */
+/* clock_hz is that of the packet's payload type; 0 for one whose timestamp does not tell when it was sent (a telephone
+ * event has its tone's beginning): counted, and no part of jitter. 1, or 0 when the sequence number jumped. */
 int mm_reception_put(mm_reception *r, const mm_rtp *packet, uint32_t clock_hz, int64_t arrival_ns);
 /* A sender report of this source came. */
 void mm_reception_sender_report(mm_reception *r, const mm_rtcp *report, int64_t arrival_ns);

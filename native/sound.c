@@ -9,7 +9,7 @@ int16_t *mm_sound_room(mm_sound *s, uint32_t *room) {
         memmove(s->pcm, s->pcm + s->begin, s->samples * sizeof *s->pcm);
         s->begin = 0;
     }
-    *room = MM_SOUND_ROOM - s->samples;
+    if (room) *room = MM_SOUND_ROOM - s->samples;
     return s->pcm + s->samples;
 }
 
@@ -18,25 +18,34 @@ void mm_sound_wrote(mm_sound *s, uint32_t samples, enum mm_sound_kind kind) {
     s->samples += samples;
     const uint32_t last = (s->first_run + s->runs + MM_SOUND_RUNS - 1) % MM_SOUND_RUNS;
     /* More changes than a tick can have (packets of 2.5 ms, each second one lost) go on as the last kind. */
-    if (s->runs && (s->run[last].kind == (uint32_t)kind || s->runs == MM_SOUND_RUNS)) {
+    const int same = s->run[last].kind == (uint32_t)kind &&
+                     memcmp(&s->run[last].label, &s->label, sizeof s->label) == 0;
+    if (s->runs && (same || s->runs == MM_SOUND_RUNS)) {
         s->run[last].samples += samples;
         return;
     }
     const uint32_t at = (s->first_run + s->runs++) % MM_SOUND_RUNS;
     s->run[at].samples = samples;
     s->run[at].kind = (uint32_t)kind;
+    s->run[at].label = s->label;
 }
 
 static int is_all(const mm_sound *s, enum mm_sound_kind kind) {
-    return !s->runs || (s->runs == 1 && s->run[s->first_run].kind == (uint32_t)kind);
+    for (uint32_t i = 0; i < s->runs; i++)
+        if (s->run[(s->first_run + i) % MM_SOUND_RUNS].kind != (uint32_t)kind) return 0;
+    return 1;
 }
 
-static void shed(mm_sound *s, uint32_t samples, uint32_t share[MM_SOUND_KINDS]) {
-    s->begin += samples;
-    s->samples -= samples;
+/* The oldest runs lose so many samples; the run that lost most. */
+static uint32_t shorten_runs(mm_sound *s, uint32_t samples, uint32_t share[MM_SOUND_KINDS]) {
+    uint32_t longest = 0, most = s->first_run;
     while (samples) {
         uint32_t *run = &s->run[s->first_run].samples;
         const uint32_t part = *run < samples ? *run : samples;
+        if (part > longest) {
+            longest = part;
+            most = s->first_run;
+        }
         share[s->run[s->first_run].kind] += part;
         *run -= part;
         samples -= part;
@@ -44,6 +53,13 @@ static void shed(mm_sound *s, uint32_t samples, uint32_t share[MM_SOUND_KINDS]) 
         s->first_run = (s->first_run + 1) % MM_SOUND_RUNS;
         s->runs--;
     }
+    return most;
+}
+
+static uint32_t shed(mm_sound *s, uint32_t samples, uint32_t share[MM_SOUND_KINDS]) {
+    s->begin += samples;
+    s->samples -= samples;
+    return shorten_runs(s, samples, share);
 }
 
 void mm_sound_drop(mm_sound *s, uint32_t samples) {
@@ -51,10 +67,14 @@ void mm_sound_drop(mm_sound *s, uint32_t samples) {
     shed(s, samples < s->samples ? samples : s->samples, share);
 }
 
-/* All of it is of one kind and was stretched in place. */
+/* All of it is of one kind and was stretched in place, at its beginning. */
 static void stretched(mm_sound *s, uint32_t samples) {
+    uint32_t share[MM_SOUND_KINDS] = {0};
+    if (samples < s->samples)
+        shorten_runs(s, s->samples - samples, share);
+    else
+        s->run[s->first_run].samples += samples - s->samples;
     s->samples = samples;
-    s->run[s->first_run].samples = samples;
 }
 
 uint32_t mm_sound_leave_out(mm_sound *s, uint32_t most, int likeness, int *heard) {
@@ -97,7 +117,7 @@ enum mm_sound_kind mm_sound_take(mm_sound *s, int16_t pcm[MM_FRAME_SAMPLES]) {
     memcpy(pcm, s->pcm + s->begin, MM_FRAME_BYTES);
     uint32_t share[MM_SOUND_KINDS] = {0};
     uint32_t best = s->run[s->first_run].kind;
-    shed(s, MM_FRAME_SAMPLES, share);
+    s->taken = s->run[shed(s, MM_FRAME_SAMPLES, share)].label;
     for (uint32_t kind = 0; kind < MM_SOUND_KINDS; kind++)
         if (share[kind] > share[best]) best = kind;
     return (enum mm_sound_kind)best;

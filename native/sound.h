@@ -22,17 +22,20 @@ enum mm_sound_kind {
 typedef struct mm_sound {
     uint32_t begin, samples;
     uint32_t first_run, runs;
+    mm_meta label; /* what the source says of what is written now: flags and speakers; the rest is 0 */
+    mm_meta taken; /* the label of most of the last frame out */
     struct {
         uint32_t samples;
         uint32_t kind;
+        mm_meta label;
     } run[MM_SOUND_RUNS];
     int16_t pcm[MM_SOUND_ROOM];
 } mm_sound;
 
 /* Zeroed memory is an empty queue. */
-/* Where the next samples may be written, and how many. */
+/* Where the next samples may be written, and how many (NULL: does not matter). */
 int16_t *mm_sound_room(mm_sound *s, uint32_t *room);
-/* So many were written there. */
+/* So many were written there, with the present label. */
 void mm_sound_wrote(mm_sound *s, uint32_t samples, enum mm_sound_kind kind);
 /* Leave out up to *most* samples of what is beyond one frame, or tell some twice: a pitch period where the
  * sound is alike enough (stretch.h), any number of silence, nothing of what was made up. How many; *heard

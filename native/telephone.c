@@ -13,8 +13,6 @@
 #define FORGET_NS INT64_C(5000000000) /* no packet is later than that */
 #define TICKS_PER_SECOND 50u
 #define END_REPEATS 2 /* RFC 4733 section 2.5.1.4: the end is told three times */
-#define MIN_MS 20u
-#define MAX_MS 60000u
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
@@ -102,7 +100,7 @@ static uint32_t units(const mm_telephone_out *out, uint32_t ms) {
 int mm_telephone_out_queue(mm_telephone_out *out, unsigned event, unsigned volume, uint32_t duration_ms,
                            uint32_t pause_ms) {
     if (event > MM_TELEPHONE_FLASH || volume > MM_TELEPHONE_MAX_VOLUME) return -1;
-    if (duration_ms < MIN_MS || duration_ms > MAX_MS || pause_ms > MAX_MS) return -1;
+    if (duration_ms < MM_TELEPHONE_MIN_MS || duration_ms > MM_TELEPHONE_MAX_MS || pause_ms > MM_TELEPHONE_MAX_MS) return -1;
     if (out->count == MM_TELEPHONE_QUEUE) return -1;
     const uint32_t at = (out->head + out->count++) % MM_TELEPHONE_QUEUE;
     out->queue[at].event = (uint8_t)event;

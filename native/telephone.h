@@ -11,6 +11,8 @@
 #define MM_TELEPHONE_EVENTS 8u /* in one packet; one is the rule */
 #define MM_TELEPHONE_TONES (2u * MM_TELEPHONE_EVENTS + 1u) /* told by one packet, at most */
 #define MM_TELEPHONE_QUEUE 32u
+#define MM_TELEPHONE_MIN_MS 20u
+#define MM_TELEPHONE_MAX_MS 60000u
 
 typedef struct mm_tone {
     uint8_t event;    /* 0-9, 10 star, 11 pound, 12-15 A-D, 16 flash, others as RFC 4733's registry */

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from mixminus.control.softphone import SoftphoneOptions
 from mixminus.media.pcm import Pcm
 from mixminus.media.platform import MediaPlatform
-from mixminus.media.transports.webrtc import WebRtcTransport
+from mixminus.media.transports.aiortc_transport import AiortcTransport
 from tests.signals import sine
 from tests.support import eventually
 
@@ -46,7 +46,7 @@ class FakeService:
     received: list[dict[str, Any]] = field(default_factory=list)
     heard: list[Pcm] = field(default_factory=list)
     sockets: list[ServerConnection] = field(default_factory=list)
-    transports: list[WebRtcTransport] = field(default_factory=list)
+    transports: list[AiortcTransport] = field(default_factory=list)
     rung: int = 0
 
     @property
@@ -136,7 +136,7 @@ class FakeService:
                 bot.source.write((frame * -0.5).astype(np.int16))
 
         self.platform.on_tick(echo)
-        self.transports.append(WebRtcTransport(self.platform, network))
+        self.transports.append(AiortcTransport(self.platform, network))
         return await self.transports[-1].answer(offer)
 
 

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from mixminus.control.devfile import DevFile
 from mixminus.control.service.edges import MediaEdges
+from mixminus.control.service.phones import RtpScript
 from mixminus.control.service.service import CallService
 from mixminus.control.service.settings import ServiceSettings
 from mixminus.control.serving import AsgiApp, HttpsServer, Message, Receive, Scope, Send
@@ -24,6 +25,7 @@ from mixminus.media.bridge import Leg
 from mixminus.media.descriptor import MediaSessionDescriptor
 from mixminus.media.pcm import FRAME_SAMPLES
 from mixminus.media.platform import MediaPlatform
+from mixminus.media.quality import StreamQuality
 from mixminus.media.transports.link import LinkError
 from mixminus.media.transports.sdp import SdpError
 
@@ -31,6 +33,20 @@ JOHN = "112f7296-5fa4-42ca-bae8-6a692b15d4b8"
 SILENT = np.zeros(FRAME_SAMPLES, np.int16)
 GOOD_SDP = "a good offer"
 BAD_SDP = "a bad offer"
+RESTART_SDP = "an offer to go on elsewhere"
+NOTHING_MEASURED = StreamQuality(
+    **{
+        name: 0 for name, field in StreamQuality.__dataclass_fields__.items() if field.type == "int"
+    },
+    codec="opus",
+    jitter_ms=None,
+    round_trip_ms=None,
+    far_loss_ratio=None,
+    far_jitter_ms=None,
+    delay_ms=None,
+    target_ms=None,
+    drift_ppm=None,
+)
 
 
 class FakeTransport:
@@ -68,22 +84,82 @@ class FakeTransport:
             self.closed.set_result(reason)
 
 
-class FakeMedia:
-    """Media ends that a test looks into: every transport made, and how the link shall fail."""
+class FakePackets(FakeTransport):
+    """A media end of packets without sockets: says what was measured, pressed, lost and found."""
 
-    def __init__(self) -> None:
+    def __init__(self, leg: Leg) -> None:
+        super().__init__(leg)
+        self.on_tone: Callable[[str], None] = lambda key: None
+        self.on_media: Callable[[bool], None] = lambda flows: None
+        self.expects_media = True
+        self.measured: StreamQuality | None = NOTHING_MEASURED
+        self.restarts = 0
+
+    async def answer(self, offer_sdp: str) -> str:
+        if offer_sdp == RESTART_SDP:
+            self.restarts += 1
+        return await super().answer(offer_sdp)
+
+    def can_restart(self, offer_sdp: str) -> bool:
+        return offer_sdp == RESTART_SDP
+
+    def quality(self) -> StreamQuality | None:
+        return self.measured
+
+
+class FakeLine:
+    """A line to a gateway that is not there."""
+
+    def __init__(self, script: RtpScript) -> None:
+        self.script = script
+        self.transport: FakePackets | None = None
+
+    def carry(self, leg: Leg) -> FakePackets:
+        self.transport = FakePackets(leg)
+        return self.transport
+
+    async def close(self) -> None:
+        if self.transport is not None:
+            await self.transport.close()
+
+
+class FakeMedia:
+    """Media ends that a test looks into: every transport made, and how the link shall fail.
+
+    ``packets`` says that callers come by FakePackets.
+    """
+
+    def __init__(self, *, packets: bool = False) -> None:
+        self._packets = packets
         self.callers: list[FakeTransport] = []
+        self.lines: list[FakeLine] = []
+        self.line_failure: str | None = None
         self.links: list[FakeTransport] = []
         self.link_failure: str | None = None
         self.link_may_connect = asyncio.Event()
         self.link_may_connect.set()
         self.caller_may_connect = True
 
-    def edges(self, platform: MediaPlatform, settings: ServiceSettings, ca: Path) -> MediaEdges:
-        return MediaEdges(self._make_caller, self._connect_link)
+    @asynccontextmanager
+    async def edges(
+        self, platform: MediaPlatform, settings: ServiceSettings, ca: Path
+    ) -> AsyncIterator[MediaEdges]:
+        yield MediaEdges(self._make_caller, self._connect_link, self._open_line)
+
+    def packets(self, index: int = -1) -> FakePackets:
+        """One of the callers' ends, as what it is."""
+        found = self.callers[index]
+        assert isinstance(found, FakePackets)
+        return found
+
+    async def _open_line(self, script: RtpScript) -> FakeLine:
+        if self.line_failure is not None:
+            raise ConnectionError(self.line_failure)
+        self.lines.append(FakeLine(script))
+        return self.lines[-1]
 
     def _make_caller(self, leg: Leg) -> FakeTransport:
-        transport = FakeTransport(leg)
+        transport = FakePackets(leg) if self._packets else FakeTransport(leg)
         if not self.caller_may_connect:
             transport.may_connect.clear()
         self.callers.append(transport)

@@ -24,3 +24,14 @@ async def eventually(
             return
         assert loop.time() < deadline, f"waited {timeout_s} s for {what}"
         await asyncio.sleep(0.005)
+
+
+def open_sockets() -> int:
+    """How many sockets this process has."""
+    count = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            count += str(descriptor.readlink()).startswith("socket:")
+        except OSError:  # Closed since, as the listing's own is.
+            continue
+    return count

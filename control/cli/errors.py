@@ -34,5 +34,7 @@ def settings_error(exc: ValidationError | SettingsError) -> CliError:
         name = str(exc).partition('"')[2].partition('"')[0]
         return CliError(f"settings: {name}: expected JSON in the environment", USAGE)
     first = exc.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return CliError(f"settings: {where}: {first['msg'].removeprefix('Value error, ')}", USAGE)
+    # What is wrong of several settings together has no place; its message names them.
+    where = "".join(f"{part}." for part in first["loc"]).removesuffix(".")
+    message = first["msg"].removeprefix("Value error, ")
+    return CliError(": ".join(filter(None, ("settings", where, message))), USAGE)

@@ -241,7 +241,7 @@ def _actions(
     if tones is not None:
         wrong = set(tones.upper()) - set(KEYS) - {PAUSE}
         if wrong or not tones:
-            raise CliError(f"--tones: expected keys of {KEYS} and {PAUSE}, got {tones!r}", USAGE)
+            raise CliError(f"--tones: expected keys of {KEYS} and commas, got {tones!r}", USAGE)
         actions.append(Action(0.0, "pressInBand" if in_band else "press", tones))
     elif in_band:
         raise CliError("--in-band: expected --tones with it", USAGE)
@@ -338,6 +338,11 @@ def _line(event: str, fields: dict[str, Any]) -> str:
             return f"{'on hold' if fields['held'] else 'no longer on hold'}{_by(fields)}"
         case "sharing":
             return f"sharing content: {fields['action']}"
+        case "media":
+            heard = "this phone again" if fields["flows"] else "nothing of this phone"
+            return f"the service hears {heard}"
+        case "partyMedia":
+            return f"the far end {'is heard again' if fields['flows'] else 'is not heard any more'}"
         case "moved":
             return "moved into another conversation; the call goes on"
         case "refused":

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import AUTH, FAILED, NOT_FOUND, USAGE, CliError, settings_error
+from .media_options import MediaPort, MediaPublicAddress, media_settings
 
 if TYPE_CHECKING:
     from mixminus.media.platform import MediaPlatform
 
     from ..host import Bot, BotHost
+    from ..service.settings import ServiceSettings
     from ..settings import HostSettings
 
 DEV_FILE_HELP = "Use the call service that wrote this dev.json, instead of starting one."
@@ -55,6 +57,8 @@ def serve(
         Path | None, typer.Option("--cert", help="Our certificate chain, if not a local one.")
     ] = None,
     key_file: Annotated[Path | None, typer.Option("--key", help="Its private key.")] = None,
+    media_port: MediaPort = None,
+    media_public_address: MediaPublicAddress = None,
 ) -> None:
     """Run a bot host until Ctrl-C. It prints each call's states.
 
@@ -64,6 +68,13 @@ def serve(
         raise CliError("expected one of --dev-file, --embedded, --from-env", USAGE)
     if (cert_file is None) != (key_file is None):
         raise CliError("expected --cert and --key, or neither", USAGE)
+    media = media_settings(media_port, media_public_address)
+    if media and (dev_file is not None or from_env):
+        raise CliError(
+            "expected --media-port and --media-public-address only with --embedded: "
+            "another call service says itself where its media are",
+            USAGE,
+        )
     options: dict[str, Any] = {
         "state_dir": state_dir,
         "bind": bind,
@@ -78,7 +89,7 @@ def serve(
     logging.getLogger("mixminus").setLevel(logging.INFO)
     bot = _load(bot_file)
     settings = _settings(dev_file, from_env, over)
-    asyncio.run(_serve(bot, settings, over))
+    asyncio.run(_serve(bot, settings, over, media))
 
 
 def _load(bot_file: Path | None) -> Bot:
@@ -110,7 +121,9 @@ def _settings(dev_file: Path | None, from_env: bool, over: dict[str, Any]) -> Ho
         raise settings_error(exc) from None
 
 
-async def _serve(bot: Bot, settings: HostSettings | None, over: dict[str, Any]) -> None:
+async def _serve(
+    bot: Bot, settings: HostSettings | None, over: dict[str, Any], media: dict[str, Any]
+) -> None:
     from mixminus.media.platform import MediaPlatform
 
     from ..host import BotHost
@@ -120,11 +133,14 @@ async def _serve(bot: Bot, settings: HostSettings | None, over: dict[str, Any]) 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    of_service = None if settings is not None else _service_settings(over, media)
+    tick_threads = 1 if of_service is None else of_service.tick_thread_count
     async with AsyncExitStack() as stack:
         try:
-            platform = await stack.enter_async_context(MediaPlatform())
-            if settings is None:
-                settings = await _start_service(stack, platform, over)
+            platform = await stack.enter_async_context(MediaPlatform(tick_threads))
+            if of_service is not None:
+                settings = await _start_service(stack, platform, of_service, over)
+            assert settings is not None
             host = await stack.enter_async_context(BotHost(bot, settings, platform=platform))
         except OSError as exc:
             raise CliError(exc.strerror or str(exc)) from exc
@@ -137,22 +153,30 @@ async def _serve(bot: Bot, settings: HostSettings | None, over: dict[str, Any]) 
         await _until_stopped(host, stop)
 
 
-async def _start_service(
-    stack: AsyncExitStack, platform: MediaPlatform, over: dict[str, Any]
-) -> HostSettings:
+def _service_settings(over: dict[str, Any], media: dict[str, Any]) -> ServiceSettings:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    from ..service.service import CallService
     from ..service.settings import ServiceSettings
-    from ..settings import HostSettings
 
     try:
-        of_service = ServiceSettings(state_dir=over["state_dir"])
+        return ServiceSettings(state_dir=over["state_dir"], **media)
     except (ValidationError, SettingsError) as exc:
         raise settings_error(exc) from None
+
+
+async def _start_service(
+    stack: AsyncExitStack,
+    platform: MediaPlatform,
+    of_service: ServiceSettings,
+    over: dict[str, Any],
+) -> HostSettings:
+    from ..service.service import CallService
+    from ..settings import HostSettings
+
     service = await stack.enter_async_context(CallService(of_service, platform=platform))
     print(f"call service at {service.dev_file.graph_base_url}")
+    print(f"phone page at {service.urls.phone}")
     return HostSettings.from_dev_file(service.dev_file, **over)
 
 

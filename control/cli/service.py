@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .errors import CliError, settings_error
+from .media_options import MediaPort, MediaPublicAddress, media_settings
 
 if TYPE_CHECKING:
     from ..service.settings import ServiceSettings
@@ -25,6 +26,8 @@ def service(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one.")] = 0,
     bind: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     host: Annotated[str, typer.Option(help="The name that clients use; default: by --bind.")] = "",
+    media_port: MediaPort = None,
+    media_public_address: MediaPublicAddress = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run the Graph-compatible call service until it is interrupted.
@@ -47,8 +50,9 @@ def service(
     # One line a request of the client and server libraries is more than anybody reads.
     for name in ("httpx2", "httpcore2", "websockets", "aioice", "aiortc"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    media = media_settings(media_port, media_public_address)
     try:
-        settings = ServiceSettings(state_dir=state, port=port, bind=bind, host=host)
+        settings = ServiceSettings(state_dir=state, port=port, bind=bind, host=host, **media)
     except (ValidationError, SettingsError) as error:
         raise settings_error(error) from None
     try:
@@ -73,5 +77,6 @@ async def _run(settings: ServiceSettings, *, quiet: bool) -> None:
     async with CallService(settings) as running:
         if not quiet:
             print(f"call service at {running.urls.base}")
+            print(f"phone page at {running.urls.phone}")
             print(f"clients read {settings.state_dir / DEV_FILE_NAME}", flush=True)
         await stop.wait()

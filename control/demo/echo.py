@@ -14,8 +14,10 @@ ECHO_GAIN: Final = -0.5
 """What the echo bot multiplies by: a sign that no leak of the input can have."""
 
 WINDOW_S: Final = 0.2
-SEGMENT_S: Final = 10.0
-LAG_TOLERANCE_S: Final = 0.020
+SEGMENT_S: Final = 2.0
+LAG_TOLERANCE_S: Final = 0.120
+"""How far a window's delay may be from its two seconds': playouts grow with the network's jitter,
+and shrink again by a few percent of the time."""
 MAX_DELAY_S: Final = 2.0
 BLOCK_S: Final = 0.005
 ACTIVE_DBOV: Final = -35.0
@@ -122,12 +124,15 @@ def compare(played: Pcm, heard: Pcm) -> EchoReport:
 
 
 def match_windows(source: Float, echo: Float) -> list[Window]:
-    """Match each active 200 ms of *source* near the delay of its own ten seconds."""
+    """Match each active 200 ms of *source* near the delay of its own two seconds."""
     size, found = int(WINDOW_S * SAMPLE_RATE_HZ), []
     starts = active_windows(source, size)
     segment = int(SEGMENT_S * SAMPLE_RATE_HZ)
+    delay = overall_delay(source, echo)
     for begin in range(0, source.size, segment):
-        delay = overall_delay(source[begin : begin + segment], echo[begin:])
+        own = overall_delay(source[begin : begin + segment], echo[begin:])
+        # Where nothing came back at all it should have, as late as what came before.
+        delay = delay if own is None else own
         if delay is None:
             continue
         found += [
@@ -164,9 +169,9 @@ def overall_delay(source: Float, echo: Float) -> int | None:
 
 
 def match(part: Float, echo: Float, start: int, delay: int) -> Window | None:
-    """Compare one window with the echo at its best lag within 20 ms of *delay*."""
+    """Compare one window with the echo at its best lag near *delay*."""
     tolerance = int(LAG_TOLERANCE_S * SAMPLE_RATE_HZ)
-    first = max(0, start + delay - tolerance)
+    first = max(start, start + delay - tolerance)
     stretch = echo[first : start + delay + tolerance + part.size]
     lags = stretch.size - part.size + 1
     if lags < 1:

@@ -12,7 +12,9 @@ from mixminus.media.transports.link import LinkError
 
 from .. import call_state as cs
 from ..graph.requests import MediaConfig
+from .gauge import Gauge
 from .ivr.hosting import make_hosted
+from .records.quality import Measured
 
 if TYPE_CHECKING:
     from .ivr.media import ServiceHostedMedia
@@ -39,6 +41,7 @@ class BotMedia:
         self._services, self._config, self._descriptor = services, config, descriptor
         self.hosted: ServiceHostedMedia | None = None
         self._link: Transport | None = None
+        self._gauge = Gauge(services.sampler)
         self._is_closed = False
 
     @property
@@ -58,6 +61,10 @@ class BotMedia:
         if self._link is not None:
             return self._link.counters()
         return {} if self.hosted is None else asdict(self.hosted.counters())
+
+    def measured(self) -> Measured | None:
+        """Return how good the link's frames came and went; None: not measured."""
+        return self._gauge.measured()
 
     async def connect(self, live: LiveCall) -> None:
         """Connect to the bot's media endpoint, or make ready what the service hosts.
@@ -79,6 +86,7 @@ class BotMedia:
             await link.close()
             raise BotMediaError("the call is over")
         self._link = link
+        self._gauge.follow(link)
 
         def closed(future: asyncio.Future[str]) -> None:
             if not self._is_closed and not future.cancelled():
@@ -89,6 +97,7 @@ class BotMedia:
     async def close(self) -> None:
         """End what carries the audio. Again is no error."""
         self._is_closed = True
+        self._gauge.close()
         if self._link is not None:
             await self._link.close()
         if self.hosted is not None:

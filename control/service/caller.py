@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from mixminus.media.bridge import Leg
 from mixminus.media.transports.sdp import SdpError
 
 from .. import call_state as cs
 from ..call_state import ResultInfo
+from ..graph.enums import Tone
 from ..store.base import UserRow
-from .edges import CallerTransport
+from .edges import CallerTransport, PacketTransport, RestartableTransport
+from .gauge import Gauge
 from .member import Member, Told
+from .presses import Presses
+from .records.quality import Measured
 from .rooms import Room
 from .rtc_messages import RtcError as RtcError
 from .switchboard import Device
@@ -23,12 +28,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mixminus.control.calls")
 
+Missing: TypeAlias = Literal["signalling", "media"]
+
 
 class CallerParty:
     """A person in a conversation, at whatever device of theirs the audio comes from.
 
     First :meth:`accept` the device's offer, then :meth:`enter` a room, then wait until it is
-    :meth:`connected`. A device that goes away may come back within a while by :meth:`reoffer`.
+    :meth:`connected`. A device that goes away, or whose media are lost, may come back within a
+    while by :meth:`reoffer`.
     ``call_id`` is what the signalling calls this call, whatever conversation it is moved to.
     Thread: the loop's.
     """
@@ -43,6 +51,10 @@ class CallerParty:
         self.on_end: Callable[[], None] = lambda: None
         self._member: Member | None = None
         self._transport: CallerTransport | None = None
+        self._gauge = Gauge(services.sampler)
+        self._presses = Presses()
+        self._flows = True
+        self._missing: set[Missing] = set()
         self._grace: asyncio.TimerHandle | None = None
         self._reconnecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,14 +80,24 @@ class CallerParty:
         """Return what became of the frames in the device's transport."""
         return {} if self._transport is None else self._transport.counters()
 
+    def measured(self) -> Measured | None:
+        """Return how good the packets of the present stay came and went; None: not measured."""
+        return self._gauge.measured()
+
     async def accept(self, offer_sdp: str) -> str:
         """Take the device's offer; return the answer.
 
         Raises: SdpError; then nothing is left of it.
         """
-        self._transport, answer_sdp = await self._answered(offer_sdp)
         if self._member is not None:
-            self._watch(self._transport)
+            self._transport, answer_sdp = await self._answered(offer_sdp, self._member.leg)
+            self._use(self._transport)
+            return answer_sdp
+        leg = self._silent_leg()
+        try:
+            self._transport, answer_sdp = await self._answered(offer_sdp, leg)
+        finally:
+            leg.close()
         return answer_sdp
 
     async def give_up(self) -> None:
@@ -90,7 +112,7 @@ class CallerParty:
         room.join(self)
         if self._transport is not None:
             self._transport.move(member.leg)
-            self._watch(self._transport)
+            self._use(self._transport)
 
     async def connected(self) -> None:
         """Wait until the device's media flow.
@@ -103,10 +125,11 @@ class CallerParty:
     async def reoffer(self, device: Device, offer_sdp: str) -> None:
         """Carry the media over a new connection, from any device of the same user."""
         self.device = device.number
+        self._found("signalling")
         self._cancel_grace()
         if self._reconnecting is not None:
             self._reconnecting.cancel()
-        self._reconnecting = self._spawn(self._reconnect(device, offer_sdp))
+        self._reconnecting = self._spawn(self._reconnect(offer_sdp))
 
     def move(self, room: Room, member: Member) -> None:
         """Leave the present room without ending it, and be *member* of another."""
@@ -117,34 +140,57 @@ class CallerParty:
         member.on_told = self._told
         if self._transport is not None:
             self._transport.move(member.leg)
+        self._gauge.restart()
+        self.expect_media()
         room.join(self)
         self.send({"type": "moved", "participantId": member.participant_id})
+
+    def press(self, path: Literal["signalled", "packets"], key: str) -> None:
+        """Press a key, heard over that path: of a press that comes over both, one counts."""
+        now_s = asyncio.get_running_loop().time()
+        is_key = Tone.of_key(key) is not None
+        if is_key and self.room is not None and self._presses.take(path, key, now_s):
+            self.room.press(self.member, key)
 
     def tone_heard(self, key: str) -> None:
         """Show the device that another party pressed a key."""
         self.send({"type": "tone", "tone": key})
 
+    def media_changed(self, member: Member, flows: bool) -> None:
+        """Show the device that another party's media were lost, or are back."""
+        self.send({"type": "partyMedia", "participantId": member.participant_id, "flows": flows})
+
     def _told(self, what: Told, is_on: bool) -> None:
         """Show the device what others did with this person."""
+        if what == "held":
+            self.expect_media()
         if what == "admitted":
             self.send({"type": "admitted"})
         else:
             self.send({"type": what, what: is_on, "by": "service"})
 
+    def expect_media(self) -> None:
+        """Tell the transport whether media are due: who is on hold may send nothing."""
+        transport: object = self._transport
+        if self._member is not None and isinstance(transport, PacketTransport):
+            is_held = self._member.is_on_hold
+            transport.expects_media = not is_held
+            if is_held:
+                # What is silent on purpose is not lost, and nobody is waited for.
+                self._media_changed(transport, True)
+
     def device_gone(self) -> None:
-        """Give the device a while to come back with a re-offer, then leave."""
-        if self._closing is None:
-            self._cancel_grace()
-            seconds = self._services.settings.caller_grace_s
-            loop = asyncio.get_running_loop()
-            self._grace = loop.call_later(seconds, self.end, cs.CALLEE_LEFT)
+        """Give a device that lost its signalling a while to come back, then leave."""
+        self._miss("signalling")
 
     def end(self, result: ResultInfo) -> None:
         """Leave, tell the device, close its media. Again is no error."""
         if self._closing is not None:
             return
         self._cancel_grace()
-        self._closing = asyncio.create_task(self._close(), name=f"close caller {self.call_id}")
+        self._gauge.close()
+        closing = self._close(self._park())
+        self._closing = asyncio.create_task(closing, name=f"close caller {self.call_id}")
         self._services.callers.forget(self, self._closing)
         self.on_end()
         self.send(
@@ -172,30 +218,33 @@ class CallerParty:
 
     # ---- media -----------------------------------------------------------------------------------
 
-    async def _answered(self, offer_sdp: str) -> tuple[CallerTransport, str]:
-        """Make a transport that answers *offer_sdp*, on a leg that hears nothing and is unheard."""
-        services = self._services
-        leg = services.waiting.add_leg(1) if self._member is None else self._member.leg
-        if self._member is None:
-            services.waiting.set_sources(leg, [])
-        transport = services.edges.make_caller(leg)
+    async def _answered(self, offer_sdp: str, leg: Leg) -> tuple[CallerTransport, str]:
+        """Make a transport that answers *offer_sdp*, on *leg*."""
+        transport = self._services.edges.make_caller(leg)
         try:
             answer_sdp = await transport.answer(offer_sdp)
         except BaseException:
             await transport.close()
             raise
-        finally:
-            if leg in services.waiting.legs:
-                leg.close()
         if self._closing is not None:
             await transport.close()
             raise SdpError("the call is over")
         return transport, answer_sdp
 
-    async def _reconnect(self, device: Device, offer_sdp: str) -> None:
+    async def _reconnect(self, offer_sdp: str) -> None:
+        if await self._restarted(offer_sdp):
+            return
+        leg = self._silent_leg()
+        try:
+            await self._replace(offer_sdp, leg)
+        finally:
+            leg.close()
+
+    async def _replace(self, offer_sdp: str, leg: Leg) -> None:
+        """Carry the media over a fresh connection, made on *leg*, once it stands."""
         transport: CallerTransport | None = None
         try:
-            transport, answer_sdp = await self._answered(offer_sdp)
+            transport, answer_sdp = await self._answered(offer_sdp, leg)
             self.send({"type": "reanswered", "sdp": answer_sdp})
             await transport.connected(self._services.settings.caller_media_s)
         except (SdpError, OSError) as error:
@@ -204,37 +253,113 @@ class CallerParty:
             self.send({"type": "error", "code": code, "message": str(error)})
             if transport is not None:
                 await transport.close()
-            if self._transport is None or self._transport.closed.done():
-                self.device_gone()
+            if self._transport is None or self._transport.closed.done() or not self._flows:
+                self._miss("media")
             return
         except BaseException:
             if transport is not None:
                 await transport.close()
             raise
         before, self._transport = self._transport, transport
-        # It was made on the leg of that time; the caller may have been moved meanwhile.
+        if before is not None:
+            # They take turns: what closes lets go of the leg that it has.
+            before.move(leg)
         transport.move(self.member.leg)
-        self._watch(transport)
+        self._use(transport)
         if before is not None:
             await before.close()
-        if self._services.switchboard.device(device.number) is not None:
-            # The connection before this one may have ended meanwhile: nobody is waited for now.
-            self._cancel_grace()
+        # The connection before this one may have ended meanwhile.
+        self._media_changed(transport, True)
 
-    def _watch(self, transport: CallerTransport) -> None:
+    async def _restarted(self, offer_sdp: str) -> bool:
+        """Let the present connection go on over new addresses, if that is what is offered."""
+        present: object = self._transport
+        if (
+            not isinstance(present, RestartableTransport)
+            or present.closed.done()
+            or not present.can_restart(offer_sdp)
+        ):
+            return False
+        try:
+            answer_sdp = await present.answer(offer_sdp)
+        except (SdpError, ConnectionError):
+            # It changed meanwhile, or ended: a fresh one takes the offer, or says why not.
+            return False
+        self.send({"type": "reanswered", "sdp": answer_sdp})
+        if not self._flows:
+            self._miss("media")
+        return True
+
+    def _use(self, transport: CallerTransport) -> None:
+        """Have a transport that carries this person tell what happens on it."""
+
         def closed(_: asyncio.Future[str]) -> None:
-            if self._transport is transport:
-                self.device_gone()
+            self._media_changed(transport, False)
 
         transport.closed.add_done_callback(closed)
+        if isinstance(transport, PacketTransport):
+            transport.on_tone = lambda key: self.press("packets", key)
+            transport.on_media = lambda flows: self._media_changed(transport, flows)
+        self._gauge.follow(transport)
+        self.expect_media()
 
-    async def _close(self) -> None:
+    def _media_changed(self, transport: object, flows: bool) -> None:
+        """Hear that nothing comes from the device any more, or that its media are back."""
+        if transport is not self._transport or self._closing is not None:
+            return
+        if flows:
+            self._found("media")
+        else:
+            self._miss("media")
+        if flows == self._flows:
+            return
+        self._flows = flows
+        log.info("call %s: a person's media %s", self.call_id, "are back" if flows else "were lost")
+        self.send({"type": "media", "flows": flows})
+        if self.room is not None:
+            self.room.media_changed(self.member, flows)
+
+    def _park(self) -> Leg | None:
+        """Carry a leg that nobody hears: a goodbye in packets needs one that is mixed."""
+        if self._transport is None or self._member is None:
+            return None
+        self._member.last_counters = self._member.leg.counters()
+        leg = self._silent_leg()
+        self._transport.move(leg)
+        return leg
+
+    def _silent_leg(self) -> Leg:
+        waiting = self._services.waiting
+        leg = waiting.add_leg(1)
+        waiting.set_sources(leg, [])
+        return leg
+
+    async def _close(self, parked: Leg | None) -> None:
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._transport is not None:
-            await self._transport.close()
+        try:
+            if self._transport is not None:
+                await self._transport.close()
+        finally:
+            if parked is not None:
+                parked.close()
+
+    def _miss(self, what: Missing) -> None:
+        """Wait a while from now for what is missing, then leave."""
+        if self._closing is None:
+            self._missing.add(what)
+            self._cancel_grace()
+            seconds = self._services.settings.caller_grace_s
+            loop = asyncio.get_running_loop()
+            self._grace = loop.call_later(seconds, self.end, cs.CALLEE_LEFT)
+
+    def _found(self, what: Missing) -> None:
+        """Wait no longer for this; for the rest as long as before."""
+        self._missing.discard(what)
+        if not self._missing:
+            self._cancel_grace()
 
     def _cancel_grace(self) -> None:
         if self._grace is not None:

@@ -195,8 +195,7 @@ class Callers:
         party = self._party(device, call_id)
         if Tone.of_key(key) is None:
             raise RtcError("badTone", "expected one of 0-9, *, #, A-D")
-        if party.room is not None:
-            party.room.press(party.member, key)
+        party.press("signalled", key)
 
     async def mute(self, device: Device, call_id: str, *, muted: bool) -> None:
         """Be unheard, or heard again."""
@@ -211,6 +210,7 @@ class Callers:
         party = self._party(device, call_id)
         room = _room(party)
         room.conversation.hold(party.member, held)
+        party.expect_media()
         party.send({"type": "held", "held": held, "by": "self"})
         if room.is_peer_to_peer:
             for other in room.others(party):

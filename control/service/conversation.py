@@ -21,6 +21,7 @@ from ..store.base import MeetingRow
 from .member import Member, Told
 from .mixer import Mixer
 from .records.history import ConversationHistory
+from .records.quality import Measured
 from .roster import RosterListener, RosterView, Watch
 
 Json = dict[str, Any]
@@ -168,14 +169,15 @@ class Conversation:
         *,
         result: ResultInfo | None = None,
         transport: Mapping[str, int] | None = None,
+        measured: Measured | None = None,
     ) -> None:
-        """Let *member* go, as its own party says; *result* is for the call record.
+        """Let *member* go, as its own party says; the rest is for the call record.
 
         Again is no error.
         """
         self._drop(member)
-        counters = member.leg.counters()
-        self.history.left(member.participant_id, datetime.now(UTC), result, counters, transport)
+        now, counters = datetime.now(UTC), member.leg_counters()
+        self.history.left(member.participant_id, now, result, counters, transport, measured)
 
     def expel(self, member: Member, result: ResultInfo) -> None:
         """Let *member* go at once, and tell its party, which then calls :meth:`remove`."""
@@ -466,7 +468,8 @@ class Conversation:
         self._is_closed = True
         for member in tuple(self._members.values()):
             self.stop_music(member)
-            self.history.left(member.participant_id, datetime.now(UTC), None, member.leg.counters())
+            counters = member.leg_counters()
+            self.history.left(member.participant_id, datetime.now(UTC), None, counters)
         self._watches.clear()
         self._members.clear()
         self._mixer.close()

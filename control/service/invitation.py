@@ -17,9 +17,12 @@ from ..call_state import ResultInfo
 from ..graph.requests import Target
 from ..store.base import StoreError, UserRow
 from .caller import CallerParty, RtcError
+from .edges import PhoneLine
+from .member import Member
 from .phone_party import PhoneParty
-from .phones import PhoneScript
+from .phones import PhoneScript, RtpScript
 from .rooms import Party, Room
+from .rtp_phone import RtpPhoneParty
 from .switchboard import Device
 
 if TYPE_CHECKING:
@@ -222,7 +225,7 @@ class UserInvitation(Invitation):
 
 
 class PhoneInvitation(Invitation):
-    """A telephone of the directory rings; its script says what happens."""
+    """A telephone of the directory rings; its script says what happens when it answers."""
 
     def __init__(
         self,
@@ -235,6 +238,7 @@ class PhoneInvitation(Invitation):
         super().__init__(services, room, target, ringing)
         self._script = script
         self._answer_timer: asyncio.TimerHandle | None = None
+        self._opening: asyncio.Task[None] | None = None
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
@@ -242,22 +246,53 @@ class PhoneInvitation(Invitation):
         self._answer_timer = loop.call_later(self._script.answer_after_s, act)
 
     def _answer(self) -> None:
+        gateway = self._script.line
         if self.room.is_over:
             self._fail(cs.CONVERSATION_ENDED, "failed")
-            return
-        member = self.room.conversation.add(
+        elif gateway is not None:
+            self._opening = asyncio.create_task(self._open(gateway), name="open phone line")
+        else:
+            member = self._enter("phone", paced=True, source_slots=64, render_slots=64)
+            self._come(PhoneParty(self._services.platform, self.room, member, self._script))
+
+    async def _open(self, gateway: RtpScript) -> None:
+        """Open a line to the gateway, and come in."""
+        line: PhoneLine | None = None
+        try:
+            line = await self._services.edges.open_phone_line(gateway)
+            if self.room.is_over:
+                self._fail(cs.CONVERSATION_ENDED, "failed")
+                return
+            member, hang_up_after_s = self._enter("rtp"), self._script.hang_up_after_s
+            try:
+                party = RtpPhoneParty(self._services, self.room, member, line, hang_up_after_s)
+            except BaseException:
+                self.room.conversation.remove(member)
+                raise
+        except (OSError, ValueError, RuntimeError) as error:
+            # What the engine says to a line that it cannot make.
+            log.warning("no RTP line to the phone %s: %s", self.id, error)
+            self._fail(cs.UNREACHABLE, "failed")
+        else:
+            line = None
+            self._come(party)
+        finally:
+            if line is not None:
+                await line.close()
+
+    def _enter(self, media_kind: str, **leg: Any) -> Member:
+        return self.room.conversation.add(
             identity=self._identity(),
             participant_id=self.id,
             kind="phone",
             display_name=self._script.display_name,
             in_default_mix=self.target.in_default_mix,
             hidden=self.target.hidden,
-            media_kind="phone",
-            paced=True,
-            source_slots=64,
-            render_slots=64,
+            media_kind=media_kind,
+            **leg,
         )
-        party = PhoneParty(self._services.platform, self.room, member, self._script)
+
+    def _come(self, party: Party) -> None:
         self.room.join(party)
         self._succeed(party)
 
@@ -267,6 +302,8 @@ class PhoneInvitation(Invitation):
     def _stop(self, reason: str) -> None:
         if self._answer_timer is not None:
             self._answer_timer.cancel()
+        if self._opening is not None and self._opening is not asyncio.current_task():
+            self._opening.cancel()
 
 
 class AppInvitation(Invitation):

@@ -20,8 +20,10 @@ from ..store.base import CallRow, StoreError
 from .bot_media import BotMedia, BotMediaError
 from .conversation import Conversation
 from .invitation import Answered, Failed, Invitation, Outcome, Ringing, invite
+from .media_watch import when_media_flow
 from .member import Member
 from .operations import Operations
+from .records.quality import Measured
 from .rooms import Party, Room
 from .rows import call_bodies, changed_row, other_bodies
 from .unbroken import Unbroken
@@ -123,6 +125,11 @@ class LiveCall:
         return self._media is not None and self._media.is_app_hosted
 
     @property
+    def bot_media_flow(self) -> bool:
+        """Whether the bot's side carries audio."""
+        return self._media is not None and self._media.flows
+
+    @property
     def media(self) -> ServiceHostedMedia | None:
         """What plays and records for the application, when the service does that."""
         return None if self._media is None else self._media.hosted
@@ -130,6 +137,10 @@ class LiveCall:
     def counters(self) -> dict[str, int]:
         """Return what became of the frames between the conversation and the bot."""
         return {} if self._media is None else self._media.counters()
+
+    def measured(self) -> Measured | None:
+        """Return how good the packets of the bot's media came and went; None: not measured."""
+        return None if self._media is None else self._media.measured()
 
     def media_report(self) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
         """Return what became of the frames in each party's leg, and in what carried them.
@@ -142,7 +153,7 @@ class LiveCall:
         parties: dict[str, Party] = {"bot": self}
         for participant_id, party in self._met.items():
             parties["caller" if len(parties) == 1 else participant_id] = party
-        legs = {name: asdict(party.member.leg.counters()) for name, party in parties.items()}
+        legs = {name: asdict(party.member.leg_counters()) for name, party in parties.items()}
         return legs, {name: party.counters() for name, party in parties.items()}
 
     def expect_established(self) -> None:
@@ -254,6 +265,11 @@ class LiveCall:
         tone = Tone.of_key(key)
         if tone is not None:
             self.on_tone(tone.value)
+
+    def media_changed(self, member: Member, flows: bool) -> None:
+        """Hear that another party's media were lost or are back; in a call of two it is told."""
+        if self.room.is_peer_to_peer:
+            self.post(cs.MediaResumed() if flows else cs.MediaStopped())
 
     def on_tone(self, tone_name: str) -> None:
         """Hear a tone, signalled or found in the audio."""
@@ -396,23 +412,7 @@ class LiveCall:
         self._meet()
         # Not before: the roster is told of once the call stands, at first all of it.
         self.conversation.listen(self.member, self)
-        self._watch_media()
-
-    def _watch_media(self) -> None:
-        """Say when the bot's media carry, and somebody else's audio came."""
-
-        def look() -> None:
-            assert self._media is not None
-            others = [party.member for party in self.room.others(self)]
-            heard = not self.room.is_peer_to_peer or any(
-                member.leg.source.counters().written for member in others
-            )
-            if heard and self._media.flows:
-                self._stop_watching()
-                self.post(cs.MediaFlows())
-
-        self._stop_watching()
-        self._stop_watching = self.services.platform.on_tick(look)
+        self._stop_watching = when_media_flow(self, lambda: self.post(cs.MediaFlows()))
 
     async def _tear_down(self, result: ResultInfo) -> None:
         """Call off what rings, end the media, leave the conversation, then say so."""

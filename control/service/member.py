@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from mixminus.media.bridge import Leg
+from mixminus.media.bridge import Leg, LegCounters
 
 from ..call_state import ResultInfo
 from ..graph.participants import Stream, participant
@@ -50,11 +50,22 @@ class Member:
     recording_info: Json | None = None
     on_removed: Callable[[ResultInfo], None] | None = None
     on_told: Callable[[Told, bool], None] | None = None
+    last_counters: LegCounters | None = None
+    """What its leg had counted when its transport left it, of one that has ended."""
 
     @property
     def identity_id(self) -> str:
         """The id of its identity: a user's, an application's, a phone number, a guest's."""
         return str(self.identity[self.kind]["id"])
+
+    def leg_counters(self) -> LegCounters:
+        """Return what became of the ticks and frames of its leg, also after its end."""
+        return self.last_counters or self.leg.counters()
+
+    @property
+    def received(self) -> int:
+        """Frames or packets that came from it so far: more than none once its audio was there."""
+        return self.leg.heard_frames
 
     @property
     def is_muted(self) -> bool:

@@ -10,6 +10,7 @@ from .. import call_state as cs
 from ..call_state import ResultInfo
 from .member import Member
 from .phones import PhoneScript, ScriptedPhone
+from .records.quality import Measured
 from .rooms import Room
 
 
@@ -40,6 +41,13 @@ class PhoneParty:
     def counters(self) -> dict[str, int]:
         """A telephone here has no transport."""
         return {}
+
+    def measured(self) -> Measured | None:
+        """What is played here has no packets."""
+        return None
+
+    def media_changed(self, member: Member, flows: bool) -> None:
+        """Nothing: it hears that they are silent."""
 
     def tone_heard(self, key: str) -> None:
         """Nothing: what a telephone hears is in its audio."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
@@ -25,13 +27,37 @@ E164: Final = re.compile(r"\+[1-9][0-9]{6,14}\Z")
 TONE_MS: Final = 100
 PAUSE_MS: Final = 100
 
+RtpCodec: TypeAlias = Literal["pcmu", "pcma", "g722", "opus"]
+PAYLOAD_TYPES: Final = {"pcmu": 0, "pcma": 8, "g722": 9, "opus": 111}
+"""RFC 3551's; Opus has none of its own, 111 is what most offer."""
+EVENT_TYPE: Final = 101
+"""telephone-event has no payload type of its own either; 101 is what gateways come with."""
+EXAMPLE_ADDRESS: Final = "192.0.2.10:4000"
+
+
+@dataclass(frozen=True, slots=True)
+class RtpScript:
+    """Where a telephone's audio comes from and goes to as plain RTP: a gateway's numeric address.
+
+    ``payload_type`` and ``event_type`` hold both ways. With ``learn_address`` the gateway may send
+    from another address than the one it is sent to.
+    """
+
+    host: str
+    port: int
+    codec: RtpCodec
+    payload_type: int
+    event_type: int
+    learn_address: bool
+
 
 class PhoneScript(BaseModel):
     """What a telephone does when it is called.
 
     It rings for ``answer_after_s``, then declines or answers. Once ``speaks_after_s`` are over it
     plays ``file``, then the keys in ``tones``. It hangs up ``hang_up_after_s`` after it answered,
-    or never.
+    or never. With ``rtp``, the "host:port" of a gateway, whoever is behind that speaks and listens
+    in place of the script: plain RTP in ``codec``, keys as RFC 4733 events.
     Raises: ValueError (pydantic's) naming the number and what was expected.
     """
 
@@ -45,6 +71,11 @@ class PhoneScript(BaseModel):
     file: Path | None = None
     tones: str = Field(default="", max_length=256)
     hang_up_after_s: float | None = Field(default=None, gt=0)
+    rtp: str | None = None
+    codec: RtpCodec = "pcmu"
+    payload_type: int | None = Field(default=None, ge=0, le=127)
+    event_type: int = Field(default=EVENT_TYPE, ge=96, le=127)
+    learn_address: bool = False
     _pcm: Pcm | None = PrivateAttr(default=None)
 
     @field_validator("number")
@@ -62,6 +93,34 @@ class PhoneScript(BaseModel):
             if key not in KEYS:
                 raise ValueError(f"expected keys of {KEYS}, got {key!r}")
         return tones
+
+    @field_validator("rtp")
+    @classmethod
+    def _check_rtp(cls, rtp: str | None) -> str | None:
+        if rtp is not None:
+            _address(rtp)
+        return rtp
+
+    @model_validator(mode="after")
+    def _check_line(self) -> PhoneScript:
+        if self.rtp is None:
+            given = {"codec", "payload_type", "event_type", "learn_address"} & self.model_fields_set
+            if given:
+                names = ", ".join(sorted(given))
+                raise ValueError(f"the phone {self.number}: {names}: expected rtp beside it")
+            return self
+        if self.file is not None or self.tones:
+            raise ValueError(
+                f"the phone {self.number}: expected rtp, or file and tones: over rtp it is the"
+                " gateway that speaks"
+            )
+        own = PAYLOAD_TYPES[self.codec] if self.payload_type is None else self.payload_type
+        if 64 <= own < 96 or own == self.event_type:
+            raise ValueError(
+                f"the phone {self.number}: payload_type: expected 0 to 63 or 96 to 127 and not"
+                f" {self.event_type}, which is the keys', got {own}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_file(self) -> PhoneScript:
@@ -81,6 +140,17 @@ class PhoneScript(BaseModel):
         return self._pcm
 
     @property
+    def line(self) -> RtpScript | None:
+        """The gateway that carries its audio; None for a telephone that is played here."""
+        if self.rtp is None:
+            return None
+        host, port = _address(self.rtp)
+        payload_type = self.payload_type
+        if payload_type is None:
+            payload_type = PAYLOAD_TYPES[self.codec]
+        return RtpScript(host, port, self.codec, payload_type, self.event_type, self.learn_address)
+
+    @property
     def shown_name(self) -> str:
         """The name, or the number where there is none."""
         return self.display_name or self.number
@@ -88,6 +158,24 @@ class PhoneScript(BaseModel):
 
 DEFAULT_PHONES: Final = (PhoneScript(number=DEFAULT_NUMBER, display_name="Pat", tones="1"),)
 """A telephone that answers after a second, presses 1 and stays on the line."""
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Read "host:port" with a numeric host; IPv6 in brackets."""
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        parsed = ip_address(bare)
+        number = int(port) if port.isascii() and port.isdecimal() else 0
+    except ValueError:
+        parsed, number = None, 0
+    is_one_host = parsed is not None and not parsed.is_unspecified and not parsed.is_multicast
+    if not is_one_host or not 0 < number < 65_536 or (":" in bare) != (bare is not host):
+        raise ValueError(
+            f"expected a numeric address and a port like {EXAMPLE_ADDRESS} or"
+            f" [2001:db8::10]:4000, got {text[:80]!r}"
+        )
+    return str(parsed), number
 
 
 def check_distinct(scripts: tuple[PhoneScript, ...]) -> tuple[PhoneScript, ...]:

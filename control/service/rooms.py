@@ -16,6 +16,7 @@ from ..store.base import MeetingRow
 from .conversation import Conversation
 from .member import Member
 from .records.history import ConversationHistory
+from .records.quality import Measured
 
 if TYPE_CHECKING:
     from .invitation import Invitation
@@ -44,8 +45,14 @@ class Party(Protocol):
     def tone_heard(self, key: str) -> None:
         """Hear that another party pressed *key* (0-9, *, #, A-D)."""
 
+    def media_changed(self, member: Member, flows: bool) -> None:
+        """Hear that another party's media were lost, or are back."""
+
     def counters(self) -> dict[str, int]:
         """Return what became of the frames in the party's transport."""
+
+    def measured(self) -> Measured | None:
+        """Return how good the packets of its present stay came and went; None: not measured."""
 
 
 class Room:
@@ -100,7 +107,9 @@ class Room:
             return False
         del self.parties[member.participant_id]
         member.on_removed = None
-        self.conversation.remove(member, result=result, transport=party.counters())
+        self.conversation.remove(
+            member, result=result, transport=party.counters(), measured=party.measured()
+        )
         self.end_if_empty()
         return True
 
@@ -129,6 +138,14 @@ class Room:
         for party in tuple(self.parties.values()):
             if party.member is not member and not party.member.in_lobby:
                 party.tone_heard(key)
+
+    def media_changed(self, member: Member, flows: bool) -> None:
+        """Tell all others that *member*'s media were lost, or are back; of the lobby nobody."""
+        if member.in_lobby:
+            return
+        for party in tuple(self.parties.values()):
+            if party.member is not member and not party.member.in_lobby:
+                party.media_changed(member, flows)
 
     def others(self, party: Party) -> list[Party]:
         """Return all parties but *party*."""

@@ -5,18 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
-from mixminus.media.bridge import Leg
-from mixminus.media.descriptor import MediaSessionDescriptor
 from mixminus.media.platform import MediaPlatform
-from mixminus.media.transports.base import Transport
-from mixminus.media.transports.link import LinkError, connect_link
-from mixminus.media.transports.webrtc import WebRtcTransport
 
 from ..devfile import DEV_FILE_NAME, DevFile, DevMeeting, DevUser
 from ..serving import HttpsServer, listening_socket
@@ -27,19 +22,21 @@ from .access import Access
 from .callers import Callers
 from .calls import CallBook
 from .directory import Directory, register_app
-from .edges import MediaEdges
+from .edges import MakeEdges
 from .envelope import add_error_handlers
-from .guard import AddressGuard, AddressRefusedError
+from .guard import AddressGuard
 from .ivr.prompts import PromptLibrary
 from .ivr.recordings import Recordings
 from .ivr.routes import recordings_router
 from .keys import SigningKey, new_key_pem
+from .media_edges import open_edges
 from .meeting_routes import MeetingRoutes
 from .meetings import Meetings
 from .notifier import Notifier
 from .oauth import Authority
 from .openapi import DescribedApp
 from .outbound import Outbound
+from .page import page_router
 from .records.paging import SkipTokens
 from .records.records import Records
 from .records.routes import RecordRoutes
@@ -57,8 +54,6 @@ from .urls import ServiceUrls
 
 STORE_NAME = "service.db"
 
-MakeEdges = Callable[[MediaPlatform, ServiceSettings, Path], MediaEdges]
-
 
 class StateDirInUseError(OSError):
     """Another call service works in that state directory."""
@@ -68,9 +63,9 @@ class CallService:
     """A Graph-compatible call service on this machine. Enter it to start, leave it to stop.
 
     ``platform`` is the process's engine if it already has one, else the service runs its own.
-    ``make_edges`` puts other media ends in the place of WebRTC and the media link.
+    ``make_edges`` puts other media ends in the place of WebRTC, the media link and RTP.
 
-    Raises: PortInUseError, StateDirInUseError, StoreError on entering.
+    Raises: PortInUseError, MediaPortError, StateDirInUseError, StoreError on entering.
     Thread: the loop that entered it.
     """
 
@@ -125,7 +120,7 @@ class CallService:
 
         platform = self._platform
         if platform is None:
-            platform = await exits.enter_async_context(MediaPlatform())
+            platform = await exits.enter_async_context(MediaPlatform(settings.tick_thread_count))
         guard = AddressGuard(allow_private=settings.may_reach_private)
         outbound = Outbound(guard, client_context(authority.ca_file, system_roots=True))
         exits.push_async_callback(outbound.close)
@@ -139,6 +134,9 @@ class CallService:
         exits.push_async_callback(prompts.close)
         recordings = Recordings.of_settings(urls, settings)
         exits.callback(recordings.close)
+        edges = await exits.enter_async_context(
+            self._make_edges(platform, settings, authority.ca_file)
+        )
         waiting = platform.create_bridge()
         exits.callback(waiting.close)
         rooms = Rooms(platform, settings.tenant_id, records.add)
@@ -148,7 +146,7 @@ class CallService:
             notifier=notifier,
             switchboard=Switchboard(),
             platform=platform,
-            edges=self._make_edges(platform, settings, authority.ca_file),
+            edges=edges,
             settings=settings,
             directory=directory,
             rooms=rooms,
@@ -180,6 +178,7 @@ class CallService:
         oauth = Authority(store, urls, self.access_tokens, token_key, notification_key)
         app.include_router(oauth.router())
         app.include_router(recordings_router(recordings))
+        app.include_router(page_router(settings.app_id))
         rtc = RtcEndpoint(directory, services.switchboard, callers, settings.register_s)
         app.add_api_websocket_route("/rtc", rtc.serve)
 
@@ -193,6 +192,7 @@ class CallService:
                 "notificationsPending": counts.pending,
                 "changesGivenUp": subscriptions.given_up,
                 "engine": asdict(platform.stats()),
+                **edges.health(),
             }
 
         await book.end_leftovers()
@@ -206,36 +206,6 @@ class CallService:
         await notifier.start()
         await subscriptions.start()
         await save_dev_file()
-
-
-def open_edges(platform: MediaPlatform, settings: ServiceSettings, ca_file: Path) -> MediaEdges:
-    """Reach callers by WebRTC and bots by the media link."""
-    ssl_context = client_context(ca_file, system_roots=True)
-    addresses = settings.media_addresses
-    guard = AddressGuard(allow_private=settings.may_reach_private)
-
-    def make_caller(leg: Leg) -> WebRtcTransport:
-        return WebRtcTransport(platform, leg, bind=addresses)
-
-    async def connect(leg: Leg, descriptor: MediaSessionDescriptor) -> Transport:
-        if descriptor.link_secret is None and descriptor.mp_uri.startswith("wss:"):
-            raise LinkError("the blob has no mixminus member: nothing proves the media link")
-        try:
-            # The name was looked up when the call was made, and may mean another address by now.
-            address = await guard.pin(descriptor.mp_uri, ("wss", "net.tcp"))
-        except AddressRefusedError as error:
-            raise LinkError(f"cannot connect to the bot's media: {error}") from None
-        return await connect_link(
-            platform,
-            leg,
-            mp_uri=descriptor.mp_uri,
-            session_id=descriptor.mp_media_session_id,
-            secret=descriptor.link_secret or b"",
-            ssl_context=ssl_context,
-            address=address,
-        )
-
-    return MediaEdges(make_caller, connect)
 
 
 def _dev_file(

@@ -11,6 +11,7 @@ from mixminus.media.platform import MediaPlatform
 from ..store.base import Store
 from .directory import Directory
 from .edges import MediaEdges
+from .gauge import Sampler
 from .ivr.prompts import PromptLibrary
 from .ivr.recordings import Recordings
 from .notifier import Notifier
@@ -39,5 +40,6 @@ class CallServices:
     recordings: Recordings
     waiting: Bridge
     """Where a device's leg is until it enters a conversation: it hears nothing, and is unheard."""
+    sampler: Sampler = field(default_factory=Sampler)
     book: CallBook = field(init=False)
     callers: Callers = field(init=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..graph.enums import ALL_ROLES
@@ -20,6 +22,11 @@ APP_INSTANCE_ID = "3d913abb-aec0-4964-8fa6-3c6850c4f278"
 
 PROBE_ADDRESS = ("192.0.2.1", 9)
 """An address that is nobody's (RFC 5737): what is asked of the routing table, never sent to."""
+PROBE_ADDRESS_IPV6 = ("2001:db8::1", 9)
+"""The same of RFC 3849."""
+
+MAX_TICK_THREADS: Final = 8
+"""What the threads of ticks are by default at most: more want a decision."""
 
 
 class ServiceSettings(BaseSettings):
@@ -115,6 +122,23 @@ class ServiceSettings(BaseSettings):
     phones: tuple[PhoneScript, ...] = DEFAULT_PHONES
     """The telephones that can be called, and what each does then."""
 
+    media_bind: tuple[str, ...] = ()
+    """The addresses of this machine that media come to; none: as ``bind`` says."""
+    media_port: int = Field(default=0, ge=0, le=65_535)
+    """The UDP port of all callers' media; 0: any free one."""
+    media_public_address: tuple[str, ...] = ()
+    """How callers reach those addresses from outside, where each is mapped to one (1:1 NAT)."""
+    tick_threads: int | None = Field(default=None, ge=1, le=32)
+    """Threads that mix, each its share of the conversations; None: one for each usable CPU."""
+    media_opus_complexity: int = Field(default=5, ge=0, le=10)
+    """How much the Opus encoders may compute."""
+    media_opus_bit_rate: int = Field(default=32_000, ge=6_000, le=128_000)
+    """What they send in bits a second, to who asks for no less."""
+    media_opus_fec: bool = True
+    """Whether they add forward error correction where packets are lost."""
+    media_opus_dtx: bool = False
+    """Whether they send nearly nothing in silence, also to who did not ask for it."""
+
     @field_validator("bind")
     @classmethod
     def _check_bind(cls, bind: str) -> str:
@@ -124,6 +148,35 @@ class ServiceSettings(BaseSettings):
             except ValueError:
                 raise ValueError(f"expected an address of this machine, got {bind!r}") from None
         return bind
+
+    @field_validator("media_bind", "media_public_address")
+    @classmethod
+    def _check_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            try:
+                parsed = ip_address(address)
+            except ValueError:
+                raise ValueError(f"expected numeric IP addresses, got {address[:80]!r}") from None
+            if parsed.is_multicast:
+                raise ValueError(f"expected the addresses of one host, got {address}")
+        if len(set(addresses)) != len(addresses):
+            raise ValueError("expected each address once")
+        return addresses
+
+    @model_validator(mode="after")
+    def _check_public(self) -> ServiceSettings:
+        public = [ip_address(address) for address in self.media_public_address]
+        for outside in public:
+            if outside.is_unspecified:
+                raise ValueError(f"media_public_address: nobody reaches {outside}")
+        versions = {outside.version for outside in public}
+        for address in self.media_bind:
+            inside = ip_address(address)
+            if inside.is_unspecified and inside.version not in versions:
+                raise ValueError(
+                    f"media_bind: {address} needs a media_public_address to be offered in its place"
+                )
+        return self
 
     @field_validator("phones")
     @classmethod
@@ -152,14 +205,46 @@ class ServiceSettings(BaseSettings):
 
     @property
     def media_addresses(self) -> tuple[str, ...]:
-        """The addresses WebRTC media is offered on."""
+        """The addresses of this machine that media are offered on."""
+        if self.media_bind:
+            return self.media_bind
         if self.bind == "localhost":
             return ("127.0.0.1",)
-        if not ip_address(self.bind).is_unspecified:
+        bind = ip_address(self.bind)
+        if not bind.is_unspecified:
             return (self.bind,)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(PROBE_ADDRESS)
-            except OSError:
-                return ("127.0.0.1",)
-            return (str(probe.getsockname()[0]), "127.0.0.1")
+        outside, loopback = [_own_address(socket.AF_INET)], ["127.0.0.1"]
+        if bind.version == 6:
+            outside.append(_own_address(socket.AF_INET6))
+            if _has_ipv6_loopback():
+                loopback.append("::1")
+        return (*(address for address in outside if address is not None), *loopback)
+
+    @property
+    def tick_thread_count(self) -> int:
+        """How many threads mix."""
+        if self.tick_threads is not None:
+            return self.tick_threads
+        return min(MAX_TICK_THREADS, len(os.sched_getaffinity(0)))
+
+
+def _own_address(family: socket.AddressFamily) -> str | None:
+    """Return the address that this machine speaks to others from; None when it cannot."""
+    target = PROBE_ADDRESS if family is socket.AF_INET else PROBE_ADDRESS_IPV6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(target)
+            own = str(probe.getsockname()[0])
+    except OSError:
+        return None  # No route, or no such protocol here.
+    parsed = ip_address(own)
+    return None if parsed.is_loopback or parsed.is_link_local else own
+
+
+def _has_ipv6_loopback() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -49,6 +49,11 @@ class ServiceUrls:
         return f"{self.base}/v1"
 
     @property
+    def phone(self) -> str:
+        """The test page, a telephone for users of the directory."""
+        return f"{self.base}/phone"
+
+    @property
     def rtc(self) -> str:
         """Where callers signal."""
         return f"wss://{self.base.removeprefix('https://')}/rtc"

@@ -21,7 +21,7 @@ PAUSE_S: Final = 1.0
 NOT_RINGING: Final = "notRinging"
 """Another device of the user was faster, and its answer crossed ours."""
 
-SHOWN: Final = ("admitted", "muted", "held", "sharing", "tone", "moved")
+SHOWN: Final = ("admitted", "muted", "held", "sharing", "tone", "media", "partyMedia", "moved")
 """Messages that are events for a person, and change nothing here."""
 
 
@@ -281,7 +281,7 @@ def _checked(keys: str) -> str:
     pressed = keys.upper()
     wrong = sorted(set(pressed) - set(KEYS) - {PAUSE})
     if wrong:
-        raise ValueError(f"expected keys of {KEYS} and {PAUSE}, got {wrong[0]!r}")
+        raise ValueError(f"expected keys of {KEYS} and commas, got {wrong[0]!r}")
     return pressed
 
 

@@ -12,7 +12,7 @@ from mixminus.media.dtmf import tone_pcm
 from mixminus.media.pcm import SAMPLE_RATE_HZ
 from mixminus.media.pipeline import FilePlayer
 from mixminus.media.platform import MediaPlatform
-from mixminus.media.transports.webrtc import WebRtcTransport
+from mixminus.media.transports.aiortc_transport import AiortcTransport
 
 from ..recorder import RecorderTrack, TimelineRecorder
 from .options import SoftphoneOptions
@@ -52,7 +52,7 @@ class CallMedia:
         self._is_silent = False
         self._keys: FilePlayer | None = None
         self._route()
-        self.transport = WebRtcTransport(platform, self.network, bind=options.bind)
+        self.transport = AiortcTransport(platform, self.network, bind=options.bind)
         self._past: Counter[str] = Counter()
         self.first_tick = platform.stats().ticks
         self._player: FilePlayer | None = None
@@ -104,7 +104,7 @@ class CallMedia:
         Raises: what *exchange* does; SdpError, TimeoutError, ConnectionError. Then the connection
                 that was there before is kept.
         """
-        fresh = WebRtcTransport(self._platform, self.network, bind=self._options.bind)
+        fresh = AiortcTransport(self._platform, self.network, bind=self._options.bind)
         try:
             await fresh.accept(await exchange(await fresh.offer()))
             await fresh.connected(CONNECT_TIMEOUT_S)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from mixminus.media.dtmf import KEYS as KEYS
 from mixminus.media.pcm import Pcm
-from mixminus.media.transports.webrtc import LOOPBACK
+from mixminus.media.transports.aiortc_transport import LOOPBACK
 
 NORMAL_CODES: Final = (200, 0)
 RECONNECT_S: Final = 10.0

@@ -37,3 +37,16 @@ class ClosedFuture:
         """Say why it ended; only the first reason counts."""
         if not self.future.done():
             self.future.set_result(reason)
+
+
+async def wait_connected(
+    connected: asyncio.Future[None], closed: asyncio.Future[str], timeout_s: float
+) -> None:
+    """Wait for the one of both that comes first; both are left as they are.
+
+    Raises: TimeoutError; ConnectionError with the reason when it was *closed*.
+    """
+    async with asyncio.timeout(timeout_s):
+        await asyncio.wait((connected, closed), return_when=asyncio.FIRST_COMPLETED)
+    if not connected.done():
+        raise ConnectionError(closed.result())

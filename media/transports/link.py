@@ -93,8 +93,9 @@ async def accept_link(
 ) -> LinkTransport:
     """Challenge a call service, and carry the leg of the session that it proves to be allowed.
 
-    Raises: LinkRefusedError when it proved nothing in time, LinkError when it went away. Both close
-            the socket; a refusal with 4401 and the same reason whatever was wrong.
+    Raises: LinkRefusedError when it proved nothing in time, LinkError when it went away or the leg
+            was closed meanwhile. Both close the socket; a refusal with 4401 and the same reason
+            whatever was wrong.
     Thread: the platform's loop.
 
     *authorize* says what the named session's link must prove, None when there is no such session.
@@ -115,7 +116,7 @@ async def accept_link(
     if grant is None:
         await _close_quietly(socket, REFUSED_CODE, REFUSED_REASON)
         raise LinkRefusedError("refused a media link that proved no right to a session")
-    return LinkTransport(platform, grant.leg, socket, epoch=hello.epoch)
+    return await _carry(platform, grant.leg, socket, hello.epoch)
 
 
 def _admit(
@@ -128,6 +129,16 @@ def _admit(
         return None
     grant.taken = True
     return grant
+
+
+async def _carry(
+    platform: MediaPlatform, leg: Leg, socket: MessageSocket, epoch: int
+) -> LinkTransport:
+    try:
+        return LinkTransport(platform, leg, socket, epoch=epoch)
+    except RuntimeError as exc:
+        await _close_quietly(socket)
+        raise LinkError(f"the media link stands, but its leg ended meanwhile: {exc}") from exc
 
 
 async def _close_quietly(socket: MessageSocket, code: int = 1000, reason: str = "") -> None:
@@ -175,7 +186,7 @@ async def connect_link(
         refused = isinstance(exc, SocketClosedError) and exc.code == REFUSED_CODE
         kind = LinkRefusedError if refused else LinkError
         raise kind(f"cannot connect to {shown}: {why}") from exc
-    return LinkTransport(platform, leg, socket, epoch=epoch)
+    return await _carry(platform, leg, socket, epoch)
 
 
 def _explain(exc: BaseException) -> str | None:

@@ -24,9 +24,6 @@ MIXED_STREAM: Final = 0
 MAX_SPEAKERS: Final = 8
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 MAX_REASON_BYTES: Final = 512
-KNOWN_FLAGS: Final = 0b111
-"""Silence, concealed, skipped: the numbers of media/pcm.py."""
-
 U32: Final = 0xFFFF_FFFF
 U64: Final = 0xFFFF_FFFF_FFFF_FFFF
 

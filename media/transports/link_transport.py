@@ -9,13 +9,14 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from ..bridge import Leg
-from ..pcm import FLAG_CONCEALED, FLAG_SILENCE, FLAG_SKIPPED, FRAME_TICKS, AudioFrame
+from ..pcm import FRAME_SAMPLES, FRAME_TICKS, KNOWN_FLAGS
+from ..peer import PeerSettings
 from ..platform import MediaPlatform
+from ..quality import StreamQuality
 from .base import ClosedFuture, RemoteProtocolError
 from .link_frames import (
     KIND_AUDIO,
     KIND_BYE,
-    KNOWN_FLAGS,
     MAX_REASON_BYTES,
     MIXED_STREAM,
     U32,
@@ -38,8 +39,8 @@ CLOSE_TIMEOUT_S: Final = 1.0
 THE_CALL: Final = 0
 """One connection carries one call's session; the header has room for more."""
 
-MAX_TIMESTAMP: Final = 2**63 - 1
-"""A far end's clock may say anything; a ring's timestamp is a signed 64-bit number."""
+LINK_PEER: Final = PeerSettings(payload_types={0: "pcm16k"}, codec=None, secure=False)
+"""Frames come in as they are, and this peer is never sent to: a WebSocket is no datagram."""
 
 
 class SocketClosedError(ConnectionError):
@@ -67,6 +68,9 @@ class LinkTransport:
     """A leg's audio over an admitted media link, made by ``connect_link`` or ``accept_link``.
 
     Thread: the platform's loop.
+
+    In: each frame to the leg's peer, the same adaptive playout that RTP has: order, gaps, the delay
+    that arrivals need and no more. Out: each tick's render frame, one message for all of a tick.
     """
 
     def __init__(
@@ -96,6 +100,8 @@ class LinkTransport:
             0,
         )
         leg.render.clear()
+        self._peer = platform.make_peer(LINK_PEER)
+        leg.attach(self._peer)
         self._unsubscribe = platform.on_tick(self._on_tick)
         self._tasks = (
             asyncio.create_task(self._run(self._send_audio()), name="media link send"),
@@ -110,6 +116,10 @@ class LinkTransport:
     def counters(self) -> dict[str, int]:
         """Return frames in and out, and those that were not, by reason."""
         return dict(self._counts)
+
+    def quality(self) -> StreamQuality:
+        """Return what the playout measured of the far end's frames; a frame is a packet here."""
+        return self._peer.quality()
 
     async def close(self) -> None:
         """Say bye, close the socket, and leave no task behind. Again is no error."""
@@ -166,30 +176,27 @@ class LinkTransport:
         before = ring.counters().skipped
         ring.skip_to(FRESH_FRAMES)
         records = []
-        while (frame := ring.read()) is not None:
-            records.append(self._audio(frame))
+        while (frame := ring.read_record()) is not None:
+            records.append(self._audio(*frame))
         self._counts["dropped_stale"] += ring.counters().skipped - before
         return records
 
-    def _audio(self, frame: AudioFrame) -> Record:
+    def _audio(
+        self, timestamp: int, flags: int, speakers: tuple[int, ...], payload: bytes
+    ) -> Record:
         if self._first_timestamp is None:
-            self._first_timestamp = frame.timestamp
-        flags = (
-            frame.is_silence * FLAG_SILENCE
-            | frame.is_concealed * FLAG_CONCEALED
-            | frame.is_skipped * FLAG_SKIPPED
-        )
+            self._first_timestamp = timestamp
         return Record(
             kind=KIND_AUDIO,
-            flags=flags,
+            flags=flags & KNOWN_FLAGS,
             call=THE_CALL,
             epoch=self._epoch,
             stream=MIXED_STREAM,
             # One number a tick of the timeline: a dropped frame leaves a hole that is seen.
-            sequence=(frame.timestamp - self._first_timestamp) // FRAME_TICKS & U32,
-            timestamp=frame.timestamp & U64,
-            speakers=frame.active_speakers,
-            payload=frame.astype("<i2", copy=False).tobytes(),
+            sequence=(timestamp - self._first_timestamp) // FRAME_TICKS & U32,
+            timestamp=timestamp & U64,
+            speakers=speakers,
+            payload=payload,
         )
 
     def _bye(self, reason: str) -> Record:
@@ -235,14 +242,17 @@ class LinkTransport:
         if self._next_sequence is not None:
             ahead = (record.sequence - self._next_sequence) & U32
             if ahead > U32 // 2:
+                # A WebSocket keeps order; to the playout a step back would be another stream.
                 self._counts["out_of_order"] += 1
                 return
             self._counts["missing"] += ahead
         self._next_sequence = (record.sequence + 1) & U32
         self._counts["frames_in"] += 1
-        self._leg.source.write(
+        self._peer.push(
             record.payload,
-            record.timestamp & MAX_TIMESTAMP,
-            record.flags & KNOWN_FLAGS,
-            record.speakers,
+            sequence=record.sequence,
+            # Sequence counts the sender's ticks, sent or not: media time without a clock's wobble.
+            timestamp_samples=record.sequence * FRAME_SAMPLES & U32,
+            flags=record.flags & KNOWN_FLAGS,
+            speakers=record.speakers,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from ..bridge import Leg
-from ..pcm import FLAG_CONCEALED, FLAG_SILENCE, FLAG_SKIPPED
 from ..platform import MediaPlatform
 from .base import ClosedFuture
 
@@ -45,12 +44,9 @@ class LoopbackTransport:
         while (frame := self._leg.render.read()) is not None:
             if self._far is None:
                 continue
-            flags = (
-                frame.is_silence * FLAG_SILENCE
-                | frame.is_concealed * FLAG_CONCEALED
-                | frame.is_skipped * FLAG_SKIPPED
+            self._far._leg.source.write(
+                frame, frame.timestamp, frame.frame_flags, frame.active_speakers
             )
-            self._far._leg.source.write(frame, frame.timestamp, flags, frame.active_speakers)
             self._far._frames_in += 1
             self._frames_out += 1
 

@@ -15,7 +15,7 @@ APPLICATION: Final = "lowdelay"
 """CELT alone, 2.5 ms of look-ahead and not 6.5. Speech coded twice at 32 kb/s (measured) keeps a
 correlation of 0.994 with its source, as with "audio", and of 0.88 with "voip", whose high-pass
 turns the phase of low voices; at 54 us a frame and not 128. What is given up is SILK's in-band
-FEC, which no receiver of ours decodes."""
+FEC: where aiortc carries a caller, the far end conceals what is lost."""
 COMPLEXITY: Final = "5"
 """Of 10; what more would win is not heard at this rate."""
 

@@ -23,7 +23,7 @@ from mixminus.control.tls import client_context
 from mixminus.media.pcm import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm
 from mixminus.media.pipeline import FilePlayer
 from mixminus.media.platform import MediaPlatform
-from mixminus.media.transports.webrtc import WebRtcTransport
+from mixminus.media.transports.aiortc_transport import AiortcTransport
 from tests.signals import sine
 from tests.support import eventually
 
@@ -71,7 +71,7 @@ class TestCaller:
         self._exits = AsyncExitStack()
         self._socket: ClientConnection
         self._player: FilePlayer | None = None
-        self.transport: WebRtcTransport | None = None
+        self.transport: AiortcTransport | None = None
         self.call_id: str | None = None
         self.answers = True
         self.say: Pcm = SILENCE
@@ -180,7 +180,7 @@ class TestCaller:
         await self._drop_transport()
         self._first_event = len(self.events)
         self.call_id = None
-        self.transport = WebRtcTransport(self._platform, self._network)
+        self.transport = AiortcTransport(self._platform, self._network)
         await self._send(type=kind, sdp=await self.transport.offer(), **fields)
 
     async def _connected(self) -> str:
@@ -216,7 +216,7 @@ class TestCaller:
                         await self._drop_transport()
                         self._first_event = len(self.events)
                         self.call_id = message["callId"]
-                        self.transport = WebRtcTransport(self._platform, self._network)
+                        self.transport = AiortcTransport(self._platform, self._network)
                         sdp = await self.transport.offer()
                         await self._send(type="answer", callId=message["callId"], sdp=sdp)
                     case "calling" | "joined":

@@ -79,6 +79,7 @@ def test_john_hears_himself_turned_over_at_half_the_level(tmp_path: Path) -> Non
     assert "round trip" in done.stdout
 
 
+@pytest.mark.slow
 def test_one_wrong_byte_in_the_secret_is_no_echo_and_exit_1(tmp_path: Path) -> None:
     bot = str(ROOT / "tests/data/spoiled_bot.py")
     done = demo("--duration", "3", "--out", str(tmp_path), "--bot", bot)

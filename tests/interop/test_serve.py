@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -82,6 +83,7 @@ async def test_a_call_is_made_shown_and_ended_from_the_command_line(
     code, out, err = await serve.result()
     assert code == 0, err
     assert "call service at https://localhost:" in out
+    assert re.search(r"^phone page at https://localhost:\d+/phone$", out, re.MULTILINE)
     assert f"call {created['callId']}: terminated" in err
     assert secret not in out + err
     assert not (tmp_path / "host.json").exists()

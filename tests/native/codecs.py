@@ -16,13 +16,15 @@ from tests.native.clib import library
 Pcm = NDArray[np.int16]
 
 FRAME = 320
-OPUS, PCMU, PCMA, G722 = range(4)
+OPUS, PCMU, PCMA, G722, PCM16K = range(5)
 NAMES = {OPUS: "opus", PCMU: "pcm_mulaw", PCMA: "pcm_alaw", G722: "g722"}
 PACKET_ROOM = 1500
 SPEECH = Path(__file__).resolve().parent.parent / "data" / "speech.wav"
 
 OPUS_SOURCES = ("opus.c", "opus_check.c", "shared_library.c", "memory.c")
-CODEC_SOURCES = ("codec.c", "conceal.c", "g711.c", "g722.c", "halfband.c", *OPUS_SOURCES)
+CODEC_SOURCES = (
+    "codec.c", "conceal.c", "g711.c", "g722.c", "halfband.c", "pcm16k.c", *OPUS_SOURCES,
+)  # fmt: skip
 
 
 def libopus_path() -> str:

@@ -14,6 +14,7 @@ TARGETS = {
     "reception": ("reception.c", "rtcp.c"),
     "telephone": ("telephone.c",),
     "packet_ring": ("packet_ring.c", "memory.c"),
+    "port": ("port.c", "routes.c", "address.c", "demux.c", "packet_ring.c", "memory.c"),
     "srtp": ("srtp.c", "srtp_test.c", "shared_library.c", FUZZ / "toy_srtp.c"),
 }
 

@@ -21,7 +21,7 @@ Pcm = NDArray[np.int16]
 def parts() -> ctypes.CDLL:
     lib = library("delay.c", "drift.c", "stretch.c", "redundancy.c", "pace.c")
     lib.mm_delay_needed.restype = ctypes.c_int64
-    lib.mm_delay_needed.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+    lib.mm_delay_needed.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 3]
     lib.mm_delay_put.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     lib.mm_drift_put.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
     lib.mm_drift_ppb.argtypes = [ctypes.c_void_p]
@@ -42,8 +42,8 @@ def parts() -> ctypes.CDLL:
 # ---- delay
 
 
-def needed_model(puts: list[tuple[int, int]]) -> int:
-    """The second largest of the 20 ms slots of the last 5 s, 2 ms more; at first at least 40 ms."""
+def needed_model(puts: list[tuple[int, int]], start_ms: int) -> int:
+    """The second largest of 20 ms slots of the last 5 s and 2 ms; at first start_ms at least."""
     slots: list[list[int]] = []  # begin, largest, least
     for offset, arrival in puts:
         slots = [slot for slot in slots if arrival - slot[0] <= 5000 * MS]
@@ -54,13 +54,18 @@ def needed_model(puts: list[tuple[int, int]]) -> int:
     least = min(slot[2] for slot in slots)
     over = largest[min(1, len(largest) - 1)] - least + 2 * MS
     if slots[-1][0] - puts[0][1] < 2000 * MS:
-        over = max(over, 40 * MS)
+        over = max(over, start_ms * MS)
     return least + min(over, 480 * MS)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(0, 2**32), st.integers(1, 600), st.sampled_from([5, 20, 60, 400, 3000]))
-def test_delay_is_what_the_model_says(seed: int, count: int, step_ms: int) -> None:
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 600),
+    st.sampled_from([5, 20, 60, 400, 3000]),
+    st.sampled_from([0, 40]),
+)
+def test_delay_is_what_the_model_says(seed: int, count: int, step_ms: int, start_ms: int) -> None:
     lib = library("delay.c", "drift.c", "stretch.c", "redundancy.c", "pace.c")
     state = ctypes.create_string_buffer(8192)
     rng = np.random.default_rng(seed)
@@ -70,17 +75,17 @@ def test_delay_is_what_the_model_says(seed: int, count: int, step_ms: int) -> No
     for n, (offset, arrival) in enumerate(puts):
         lib.mm_delay_put(state, ctypes.c_int64(offset), ctypes.c_int64(arrival))
         if n % 37 == 0 or n == count - 1:
-            said = lib.mm_delay_needed(state, ctypes.c_int64(0), ctypes.c_int64(480 * MS))
-            assert said == needed_model(puts[: n + 1])
+            said = lib.mm_delay_needed(state, *map(ctypes.c_int64, (start_ms * MS, 0, 480 * MS)))
+            assert said == needed_model(puts[: n + 1], start_ms)
 
 
 def test_one_spike_in_five_seconds_moves_nothing_and_two_do(parts: ctypes.CDLL) -> None:
     state = ctypes.create_string_buffer(8192)
     for n in range(500):
         parts.mm_delay_put(state, 200 * MS if n == 400 else 0, n * 20 * MS)
-    assert parts.mm_delay_needed(state, 0, 480 * MS) == 2 * MS
+    assert parts.mm_delay_needed(state, 40 * MS, 0, 480 * MS) == 2 * MS
     parts.mm_delay_put(state, 200 * MS, 500 * 20 * MS)
-    assert parts.mm_delay_needed(state, 0, 480 * MS) == 202 * MS
+    assert parts.mm_delay_needed(state, 40 * MS, 0, 480 * MS) == 202 * MS
 
 
 # ---- drift

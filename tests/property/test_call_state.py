@@ -16,6 +16,8 @@ EVENTS: st.SearchStrategy[cs.Event] = st.one_of(
     st.builds(cs.Reached),
     st.builds(cs.NobodyReached, RESULTS),
     st.builds(cs.MediaFlows),
+    st.builds(cs.MediaStopped),
+    st.builds(cs.MediaResumed),
     st.builds(cs.BotAnswered),
     st.builds(cs.BotRedirected),
     st.builds(cs.Held),
@@ -41,6 +43,10 @@ def test_any_events_keep_the_call_legal(is_incoming: bool, events: list[cs.Event
         # It never goes back a rank: what was established is not being established again.
         assert cs.RANKS[call.state] >= cs.RANKS[before.state]
         assert (call == before) <= (effects == ())
+        # Media that never flowed are neither lost nor back.
+        assert (call.audio is None) >= (
+            before.audio is None and not isinstance(event, cs.MediaFlows)
+        )
         assert call.is_established <= (call.setup is cs.Setup.DONE)
         assert (call.result is not None) >= call.is_ending
         told += [effect for effect in effects if isinstance(effect, cs.Notify)]

@@ -83,7 +83,7 @@ class Carrier:
         return at
 
 
-# reliability.md, section 4.2. N6 and N7 in the seconds that their tests count with.
+# N6 and N7 in the seconds that their tests count with; N9 is a clock's, and no link's.
 PROFILES = {
     "N0": Link(),
     "N1": Link(20, 5, loss=0.001),

@@ -19,7 +19,7 @@ from tests.sim.link import Carrier, Link
 HERE = Path(__file__).resolve().parent
 SOURCES = (
     "receive.c", "jitter.c", "delay.c", "drift.c", "pace.c", "stretch.c", "sound.c", "noise.c",
-    "redundancy.c", "ledger.c", "rtp.c", "memory.c",
+    "redundancy.c", "ledger.c", "rtp.c", "pcm16k.c", "conceal.c", "memory.c",
 )  # fmt: skip
 COUNTERS = (
     "packets", "decoded", "late", "duplicate", "malformed", "type", "payload", "source", "overflow",

@@ -1,4 +1,4 @@
-"""The profiles N0 to N9 of the reliability notes, in virtual time: no network, no clock."""
+"""The profiles N0 to N9 (tests/sim/link.py), in virtual time: no network, no clock."""
 
 from __future__ import annotations
 

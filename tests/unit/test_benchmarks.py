@@ -12,8 +12,9 @@ import pytest
 from tests.support import ROOT
 
 RUNS = {
-    "mix": ["--legs", "2", "64", "--rounds", "1"],
-    "tick": ["--ticks", "10", "--load", "nothing", "--load", "4 busy Python threads"],
+    "mix": ["--legs", "2", "64", "--rounds", "1", "--no-peers"],
+    "tick": ["--ticks", "10", "--load", "nothing", "--load", "4 busy Python threads"]
+    + ["--no-legs"],
     "pipeline": ["--frames", "200"],
 }
 

@@ -12,6 +12,7 @@ import pytest
 from mixminus.control.call_state import ResultInfo
 from mixminus.control.service.records.build import build_record, date_time
 from mixminus.control.service.records.members import DEVICE, NETWORK, STREAM
+from mixminus.control.service.records.quality import Measured
 from mixminus.control.store.base import RecordRow
 from tests.records_kit import (
     ALICE,
@@ -37,6 +38,7 @@ MEASURED = {
     "audioCodec",
     "averageRatioOfConcealedSamples",
     "packetUtilization",
+    "wasMediaBypassed",
 }
 
 
@@ -113,6 +115,94 @@ def test_streams_carry_what_was_measured_and_nothing_else() -> None:
     assert media["callerDevice"] == DEVICE
     assert media["callerNetwork"] == {**NETWORK, "networkTransportProtocol": "tcp"}
     assert media["calleeNetwork"] == {**NETWORK, "networkTransportProtocol": "udp"}
+
+
+def measured(**values: Any) -> Measured:
+    """Media of which only *values* are known."""
+    unknown: dict[str, Any] = dict.fromkeys(Measured.__dataclass_fields__)
+    zero = {"codec": "opus", "received_packets": 0, "sent_packets": 0, "used_fec": False}
+    return Measured(**{**unknown, **zero, **values})
+
+
+def test_a_stream_has_what_was_measured_of_its_packets() -> None:
+    made = history()
+    made.joined("p-bot", BOT, "application", "link", at(0), source_id=1)
+    made.joined("p-john", JOHN, "user", "webrtc", at(1), source_id=2)
+    of_john = measured(
+        codec="g722",
+        received_packets=495,
+        sent_packets=500,
+        average_jitter_ms=3.5,
+        max_jitter_ms=16.0,
+        max_window_jitter_ms=7.25,
+        average_loss=0.01,
+        max_loss=0.1,
+        average_concealed=0.02,
+        max_concealed=0.2,
+        average_round_trip_ms=40.0,
+        max_round_trip_ms=55.0,
+        average_far_loss=0.3,
+        max_far_loss=0.4,
+        used_fec=True,
+    )
+    made.left("p-john", at(9), None, counters(voice=1), {}, of_john)
+    made.left("p-bot", at(9), None, None, {}, measured(codec="pcm16k", received_packets=400))
+    made.ended(at(9))
+    (media,) = build(made).sessions[0]["segments"][0]["media"]
+    from_bot, from_john = media["streams"]
+    known = {name: value for name, value in from_john.items() if value is not None}
+    assert known == {
+        "streamId": "2",
+        "streamDirection": "calleeToCaller",
+        "startDateTime": date_time(at(1)),
+        "endDateTime": date_time(at(9)),
+        "audioCodec": "g722",
+        "averageJitter": "PT0.0035S",
+        "maxJitter": "PT0.016S",
+        "averageAudioNetworkJitter": "PT0.0035S",
+        "maxAudioNetworkJitter": "PT0.00725S",
+        "averagePacketLossRate": 0.01,
+        "maxPacketLossRate": 0.1,
+        "averageRatioOfConcealedSamples": 0.02,
+        "maxRatioOfConcealedSamples": 0.2,
+        "averageRoundTripTime": "PT0.04S",
+        "maxRoundTripTime": "PT0.055S",
+        "packetUtilization": 495,
+        "wasMediaBypassed": False,
+        "isAudioForwardErrorCorrectionUsed": True,
+    }
+    # Linear PCM is none of the enumeration's, and what nobody measured is null.
+    assert (from_bot["audioCodec"], from_bot["packetUtilization"]) == ("unknown", 400)
+    assert from_bot["averageJitter"] is None
+
+
+def test_the_stream_to_a_party_of_a_meeting_is_what_it_reported() -> None:
+    made = history("meeting", JOHN)
+    made.joined("p-john", JOHN, "user", "webrtc", at(0), source_id=2)
+    reported = measured(
+        received_packets=7,
+        sent_packets=450,
+        average_jitter_ms=1.0,
+        average_far_loss=0.05,
+        max_far_loss=0.25,
+        average_far_jitter_ms=2.0,
+        max_far_jitter_ms=3.0,
+        average_round_trip_ms=20.0,
+        max_round_trip_ms=21.0,
+    )
+    made.left("p-john", at(9), measured=reported)
+    made.ended(at(9))
+    (media,) = build(made).sessions[0]["segments"][0]["media"]
+    up, down = media["streams"]
+    assert (up["packetUtilization"], up["averageJitter"]) == (7, "PT0.001S")
+    assert (up["averagePacketLossRate"], up["averageRoundTripTime"]) == (None, "PT0.02S")
+    assert down["streamDirection"] == "calleeToCaller"
+    assert (down["packetUtilization"], down["audioCodec"]) == (450, "opus")
+    assert (down["averagePacketLossRate"], down["maxPacketLossRate"]) == (0.05, 0.25)
+    assert down["maxRoundTripTime"] == "PT0.021S"
+    assert (down["averageJitter"], down["maxJitter"]) == ("PT0.002S", "PT0.003S")
+    # What it concealed is the far end's to know.
+    assert down["averageRatioOfConcealedSamples"] is None
 
 
 def test_nothing_measured_is_null() -> None:

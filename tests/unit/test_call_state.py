@@ -52,6 +52,35 @@ def test_an_outgoing_call_is_notified_and_connects_its_media() -> None:
     assert effects[-1] == cs.ConnectMedia()
 
 
+def test_media_that_are_lost_and_come_back_are_told(established: Call) -> None:
+    flowing, _ = run(established, cs.MediaFlows())
+    lost, effects = run(flowing, cs.MediaStopped(), cs.MediaStopped())
+    assert lost.audio is MediaState.INACTIVE
+    (told,) = effects
+    assert isinstance(told, cs.Notify)
+    assert told.resource_data["mediaState"]["audio"] == "inactive"
+    assert told.resource_data["state"] == "established"
+    back, effects = run(lost, cs.MediaFlows(), cs.MediaResumed(), cs.MediaResumed())
+    assert back == flowing
+    (told,) = effects
+    assert isinstance(told, cs.Notify)
+    assert told.resource_data["mediaState"]["audio"] == "active"
+
+
+def test_media_lost_on_hold_are_told_when_the_call_goes_on(established: Call) -> None:
+    held, _ = run(established, cs.MediaFlows(), cs.Held())
+    lost, effects = run(held, cs.MediaStopped())
+    assert effects == []
+    resumed, (told,) = run(lost, cs.Resumed())
+    assert resumed.state is CallState.ESTABLISHED
+    assert isinstance(told, cs.Notify)
+    assert told.resource_data["mediaState"]["audio"] == "inactive"
+
+
+def test_media_that_never_flowed_are_not_lost(established: Call) -> None:
+    assert run(established, cs.MediaStopped(), cs.MediaResumed()) == (established, [])
+
+
 def test_the_way_to_active_audio(outgoing: Call) -> None:
     call, effects = run(outgoing, *TO_ESTABLISHED, cs.MediaFlows(), cs.MediaFlows())
     assert call.state is CallState.ESTABLISHED

@@ -115,6 +115,7 @@ def test_a_bad_mp_uri_is_one_line(capsys: Captured) -> None:
         ["serve", "--port", "70000"],
         ["serve", "--embedded", "--from-env"],
         ["serve", "--cert", "x.pem"],
+        ["serve", "--media-port", "65536"],
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(capsys: Captured, arguments: list[str]) -> None:
@@ -218,7 +219,17 @@ def test_serving_from_an_empty_environment_is_one_line(
     [
         ("PHONES", "hunter2", "settings: phones: expected JSON"),
         ("PHONES", '[{"number": "425"}]', "settings: phones.0.number: expected an E.164 number"),
+        (
+            "PHONES",
+            '[{"number": "+14255550123", "rtp": "far"}]',
+            "settings: phones.0.rtp: expected a numeric address and a port like 192.0.2.10:4000",
+        ),
         ("ANSWER_S", "soon", "settings: answer_s: Input should be a valid number"),
+        (
+            "MEDIA_BIND",
+            '["0.0.0.0"]',
+            "settings: media_bind: 0.0.0.0 needs a media_public_address",
+        ),
     ],
 )
 def test_a_service_with_a_wrong_setting_is_one_line(
@@ -235,6 +246,57 @@ def test_a_service_with_a_wrong_setting_is_one_line(
     line = one_line(capsys)
     assert says in line
     assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("command", ["service", "serve"])
+def test_a_service_whose_media_port_is_taken_is_one_line(
+    capsys: Captured, tmp_path: Path, command: str
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as used:
+        used.bind(("127.0.0.1", 0))
+        port = used.getsockname()[1]
+        options = ["--state", str(tmp_path), "--media-port", str(port)]
+        assert run([command, *options]) == FAILED
+    assert one_line(capsys) == (
+        f"mixminus: UDP port {port} on 127.0.0.1 is in use: choose another media port, or 0"
+    )
+    assert not (tmp_path / "dev.json").exists()
+
+
+@pytest.mark.parametrize("elsewhere", [["--dev-file", "dev.json"], ["--from-env"]])
+@pytest.mark.parametrize("option", ["--media-port=4000", "--media-public-address=192.0.2.1"])
+def test_where_media_are_is_not_said_for_another_service(
+    capsys: Captured, elsewhere: list[str], option: str
+) -> None:
+    assert run(["serve", *elsewhere, option]) == USAGE
+    line = one_line(capsys)
+    assert "expected --media-port and --media-public-address only with --embedded" in line
+
+
+@pytest.mark.parametrize("command", ["service", "serve"])
+@pytest.mark.parametrize(
+    ("address", "status", "says"),
+    [
+        ("nowhere", USAGE, "media_public_address: expected numeric IP addresses, got 'nowhere'"),
+        ("2001:db8::5", FAILED, "expected a bound IPv6 address behind 2001:db8::5"),
+    ],
+)
+def test_a_public_address_that_cannot_be_is_one_line(
+    capsys: Captured, tmp_path: Path, command: str, address: str, status: int, says: str
+) -> None:
+    options = ["--state", str(tmp_path), "--media-public-address", address]
+    assert run([command, *options]) == status
+    assert says in one_line(capsys)
+
+
+def test_media_on_an_address_that_is_not_ours_is_one_line(
+    capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIXMINUS_SERVICE_MEDIA_BIND", '["192.0.2.7"]')
+    assert run(["service", "--state", str(tmp_path), "--quiet"]) == FAILED
+    assert one_line(capsys) == (
+        "mixminus: expected addresses of this machine for media, got 192.0.2.7"
+    )
 
 
 def test_serving_on_a_used_port_is_one_line(capsys: Captured, tmp_path: Path) -> None:

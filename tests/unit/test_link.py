@@ -5,56 +5,41 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import time
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from mixminus.media.bridge import Bridge, Leg
-from mixminus.media.pcm import FLAG_SILENCE, FRAME_SAMPLES, FRAME_TICKS, Pcm
+from mixminus.media.bridge import Leg
+from mixminus.media.pcm import FLAG_SILENCE
 from mixminus.media.platform import MediaPlatform
 from mixminus.media.transports.link import (
     LinkError,
-    LinkGrant,
     LinkRefusedError,
     LinkTransport,
     SocketClosedError,
     accept_link,
     connect_link,
 )
-from mixminus.media.transports.link_frames import (
-    KIND_AUDIO,
-    KIND_BYE,
-    Record,
-    pack_message,
-    parse_message,
-)
+from mixminus.media.transports.link_frames import KIND_BYE, pack_message, parse_message
 from mixminus.media.transports.link_hello import parse_challenge, write_hello
+from tests.linkfar import (
+    SECRET,
+    SESSION,
+    FakeSocket,
+    audio,
+    constant,
+    grant,
+    open_link,
+    two_legs,
+)
 from tests.linkserver import LinkServer, link_server
 from tests.manual import ManualPlatform
 from tests.support import eventually
 
-SECRET = bytes(range(32))
 OTHER_SECRET = bytes(31) + b"\1"
-SESSION = "70d48ceb-0000-4e3a-9ee4-7d1b1d9e1a5c"
-
-
-def constant(value: int) -> Pcm:
-    return np.full(FRAME_SAMPLES, value, np.int16)
-
-
-def grant(leg: Leg, *, ttl_s: float = 60.0) -> LinkGrant:
-    return LinkGrant(SECRET, leg, time.monotonic_ns() + int(ttl_s * 1e9))
-
-
-def two_legs(platform: MediaPlatform, *, relay: bool = False) -> tuple[Bridge, Leg, Leg]:
-    """A bridge with a leg for the link and one for whoever is behind it."""
-    bridge = platform.create_bridge()
-    return bridge, bridge.add_leg(1, relay=relay), bridge.add_leg(2, render_slots=64)
 
 
 async def connect_to(
@@ -287,66 +272,6 @@ async def test_it_goes_to_the_address_and_trusts_the_name_alone() -> None:
 # ---- sockets that misbehave, on ticks that the test makes ----------------------------------------
 
 
-class FakeSocket:
-    """A MessageSocket whose far end is the test, and which can take nothing for a while."""
-
-    def __init__(self) -> None:
-        self.sent: list[bytes | str] = []
-        self.inbox: asyncio.Queue[bytes | str | ConnectionError] = asyncio.Queue()
-        self.open = asyncio.Event()
-        self.open.set()
-        self.waiting = False
-        self.closed_with: tuple[int, str] | None = None
-
-    async def receive(self) -> bytes | str:
-        message = await self.inbox.get()
-        if isinstance(message, ConnectionError):
-            raise message
-        return message
-
-    async def send(self, message: bytes | str) -> None:
-        self.waiting = True
-        await self.open.wait()
-        self.waiting = False
-        self.sent.append(message)
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        self.closed_with = (code, reason)
-
-    def has_sent(self, records: int) -> bool:
-        return len(self.records()) == records
-
-    def records(self) -> list[Record]:
-        return [
-            record
-            for message in self.sent
-            if isinstance(message, bytes)
-            for record in parse_message(message)
-        ]
-
-
-def audio(sequence: int, value: int = 1, **fields: int) -> Record:
-    base = {"kind": KIND_AUDIO, "flags": 0, "call": 0, "epoch": 1, "stream": 0}
-    return Record(
-        **{**base, **fields},
-        sequence=sequence,
-        timestamp=sequence * FRAME_TICKS,
-        speakers=(7,),
-        payload=constant(value).tobytes(),
-    )
-
-
-async def open_link(platform: ManualPlatform, leg: Leg) -> tuple[FakeSocket, LinkTransport]:
-    socket = FakeSocket()
-    accepting = asyncio.create_task(accept_link(platform, socket, lambda _: grant(leg)))
-    await eventually(lambda: socket.sent)
-    challenge = socket.sent.pop()
-    socket.inbox.put_nowait(write_hello(SECRET, parse_challenge(challenge), SESSION, 1))
-    transport = await accepting
-    socket.sent.clear()
-    return socket, transport
-
-
 async def test_a_blocked_socket_makes_the_sender_drop_stale_audio_and_never_queue_it() -> None:
     platform = ManualPlatform()
     _, leg, talker = two_legs(platform)
@@ -366,6 +291,8 @@ async def test_a_blocked_socket_makes_the_sender_drop_stale_audio_and_never_queu
     records = socket.records()
     assert [record.sequence for record in records] == [0, 1, 2, 39, 40, 41]
     assert [record.payload[0] for record in records] == [1, 2, 3, 40, 41, 42]
+    # What is due at once goes in one message.
+    assert [len(parse_message(message)) for message in socket.sent] == [1, 1, 1, 3]
     assert transport.counters()["dropped_stale"] == 36
     assert transport.counters()["frames_out"] == 6
     await transport.close()
@@ -373,7 +300,7 @@ async def test_a_blocked_socket_makes_the_sender_drop_stale_audio_and_never_queu
     assert socket.closed_with == (1000, "")
 
 
-async def test_what_comes_is_written_once_in_order_and_the_rest_is_counted() -> None:
+async def test_what_comes_is_taken_once_in_order_and_the_rest_is_counted() -> None:
     platform = ManualPlatform()
     _, leg, _ = two_legs(platform, relay=True)
     socket, transport = await open_link(platform, leg)
@@ -396,7 +323,11 @@ async def test_what_comes_is_written_once_in_order_and_the_rest_is_counted() -> 
     }
     counters = transport.counters()
     assert {name: counters[name] for name in expected} == expected
-    assert leg.source.counters().written == 3
+    platform.tick()
+    assert leg.counters().source_written == 3
+    assert leg.heard_frames == 3
+    # The link writes to the peer, and to nobody's ring.
+    assert leg.source.counters().written == 0
     await transport.close()
 
 
@@ -439,3 +370,21 @@ async def test_the_hello_ending_early_is_an_error_of_its_own() -> None:
     with pytest.raises(LinkError, match="lost during its hello"):
         await accept_link(platform, socket, lambda _: None)
     assert socket.closed_with is not None
+
+
+async def test_a_leg_that_was_closed_during_the_hello_ends_the_link_with_an_error() -> None:
+    platform = ManualPlatform()
+    bridge, leg, _ = two_legs(platform)
+    socket = FakeSocket()
+    accepting = asyncio.create_task(accept_link(platform, socket, lambda _: grant(leg)))
+    await eventually(lambda: socket.sent)
+    challenge = socket.sent.pop()
+    socket.open.clear()
+    socket.inbox.put_nowait(write_hello(SECRET, parse_challenge(challenge), SESSION, 1))
+    # While the welcome is on its way, the session ends.
+    await eventually(lambda: socket.waiting)
+    bridge.close()
+    socket.open.set()
+    with pytest.raises(LinkError, match="its leg ended meanwhile"):
+        await accepting
+    assert socket.closed_with == (1000, "")

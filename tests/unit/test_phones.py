@@ -138,6 +138,20 @@ def test_a_file_that_is_no_audio_is_named(tmp_path: Path) -> None:
         ({"answer_after_s": -1}, "greater than or equal"),
         ({"hang_up_after_s": 0}, "greater than"),
         ({"color": "red"}, "Extra inputs"),
+        ({"rtp": "gateway:4000"}, "expected a numeric address and a port like"),
+        ({"rtp": "192.0.2.10"}, "expected a numeric address and a port like"),
+        ({"rtp": "192.0.2.10:0"}, "expected a numeric address and a port like"),
+        ({"rtp": "192.0.2.10:65536"}, "expected a numeric address and a port like"),
+        ({"rtp": "192.0.2.10:4\u0660"}, "expected a numeric address and a port like"),
+        ({"rtp": "0.0.0.0:4000"}, "expected a numeric address and a port like"),
+        ({"rtp": "224.0.0.1:4000"}, "expected a numeric address and a port like"),
+        ({"rtp": "2001:db8::10:4000"}, "expected a numeric address and a port like"),
+        ({"rtp": "[192.0.2.10]:4000"}, "expected a numeric address and a port like"),
+        ({"rtp": "192.0.2.10:4000", "tones": "1"}, "it is the gateway that speaks"),
+        ({"rtp": "192.0.2.10:4000", "codec": "speex"}, "'pcmu', 'pcma', 'g722' or 'opus'"),
+        ({"rtp": "192.0.2.10:4000", "payload_type": 72}, "payload_type: expected 0 to 63"),
+        ({"rtp": "192.0.2.10:4000", "payload_type": 101}, "which is the keys', got 101"),
+        ({"codec": "opus", "learn_address": True}, "codec, learn_address: expected rtp beside it"),
     ],
 )
 def test_a_script_that_makes_no_sense_is_refused(values: dict[str, object], message: str) -> None:
@@ -156,3 +170,22 @@ def test_settings_have_one_telephone_and_no_number_twice() -> None:
 
 def test_letters_on_keys_may_be_small() -> None:
     assert script(tones="1ab*").tones == "1AB*"
+
+
+@pytest.mark.parametrize(
+    ("values", "host", "payload_type"),
+    [
+        ({"rtp": "192.0.2.10:4000"}, "192.0.2.10", 0),
+        ({"rtp": "[2001:DB8::10]:4000", "codec": "g722"}, "2001:db8::10", 9),
+        ({"rtp": "192.0.2.10:4000", "codec": "opus"}, "192.0.2.10", 111),
+        ({"rtp": "192.0.2.10:4000", "codec": "opus", "payload_type": 96}, "192.0.2.10", 96),
+    ],
+)
+def test_a_gateway_is_named_by_address_and_codec(
+    values: dict[str, object], host: str, payload_type: int
+) -> None:
+    line = script(**values).line
+    assert line is not None
+    assert (line.host, line.port, line.payload_type) == (host, 4000, payload_type)
+    assert (line.event_type, line.learn_address) == (101, False)
+    assert script().line is None

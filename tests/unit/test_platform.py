@@ -56,6 +56,12 @@ async def test_a_failing_callback_does_not_silence_the_others(
         await eventually(lambda: "a consumer's bug" in caplog.text)
 
 
+@pytest.mark.parametrize("tick_threads", [-1, 0, 33])
+def test_a_number_of_tick_threads_that_cannot_be_is_refused(tick_threads: int) -> None:
+    with pytest.raises(ValueError, match=f"tick_threads: expected 1 to 32, got {tick_threads}$"):
+        MediaPlatform(tick_threads)
+
+
 async def test_leaving_stops_the_tick_thread() -> None:
     before, threads = tick_threads(), threading.active_count()
     async with MediaPlatform() as platform:

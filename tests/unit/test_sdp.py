@@ -53,7 +53,11 @@ def test_a_browsers_offer_is_taken_without_its_mdns_names() -> None:
         ("a=setup:actpass\n", "", "a=setup"),
         ("a=ice-ufrag:abcd\n", "", "ice-ufrag"),
         ("a=ice-pwd:", "a=x:", "ice-pwd"),
-        ("opus/48000/2", "G722/8000", "opus/48000/2"),
+        ("opus/48000/2\na=rtpmap:0 PCMU/8000", "L16/48000\na=rtpmap:0 GSM/8000", "opus/48000/2 or"),
+        ("a=mid:0", "a=x\x0bm=audio 9 RTP/AVP 0", "CRLF alone"),
+        ("a=mid:0", "a=x\rm=audio 9 RTP/AVP 0", "CRLF alone"),
+        ("a=mid:0", "a=x\u2028m=audio 9 RTP/AVP 0", "CRLF alone"),
+        ("a=mid:0", "a=x:y\n" * 600, "at most 512 lines"),
         ("a=mid:0", "a=x:" + "y" * 3000, "lines of at most"),
         ("a=mid:0", "a=candidate:1 1 udp 1 127.0.0.1 5 typ host\n" * 65, "at most 64 candidates"),
         ("a=mid:0", "a=x:y\n" * 12_000, "at most 65536 bytes"),
@@ -66,6 +70,20 @@ def test_other_descriptions_are_refused_without_being_quoted(old: str, new: str,
     assert said in str(caught.value)
     assert "abcd" not in str(caught.value)
     assert "0123456789" not in str(caught.value)
+
+
+def test_a_codec_of_ours_is_enough_but_where_opus_is_demanded() -> None:
+    for codec in ("G722/8000", "PCMA/8000", "pcmu/8000"):
+        assert check_sdp(GOOD.replace("opus/48000/2", codec))
+    telephone = GOOD.replace("opus/48000/2", "G722/8000")
+    with pytest.raises(SdpError, match="expected opus/48000/2 among"):
+        check_sdp(telephone, opus_only=True)
+    # A codec counts where the m-line has its payload type.
+    with pytest.raises(SdpError, match="among the codecs"):
+        check_sdp(GOOD.replace("SAVPF 111 0", "SAVPF 96"))
+    # And static types need no rtpmap.
+    bare = GOOD.replace("a=rtpmap:111 opus/48000/2\na=rtpmap:0 PCMU/8000\n", "")
+    assert check_sdp(bare.replace("SAVPF 111 0", "SAVPF 8"))
 
 
 @pytest.mark.parametrize("text", ["", "\n", "v=0", "v=0\nm=", "\ud800"])

@@ -16,7 +16,7 @@ def make_hosted(live: LiveCall) -> ServiceHostedMedia:
 
     def received_frames() -> int:
         members = live.conversation.members.values()
-        return sum(m.leg.source.counters().written for m in members if m is not own)
+        return sum(member.received for member in members if member is not own)
 
     return ServiceHostedMedia(
         live.services.platform,

@@ -15,6 +15,7 @@ from mixminus.media.platform import MediaPlatform
 
 from ...graph.enums import Tone
 from ...graph.requests_common import MediaInfo
+from ..presses import Presses
 from .prompts import Prompts
 from .recorder import (
     FRAMES_PER_S,
@@ -26,8 +27,11 @@ from .recorder import (
 )
 from .voice import Voice
 
-SAME_PRESS_FRAMES: Final = 2 * FRAMES_PER_S
+SAME_PRESS_S: Final = 2.0
 """A key that was signalled and is then found in the audio within 2 s is one press."""
+LEAK_S: Final = 0.5
+"""A gateway lets the beginning of a tone through before it takes it out of the audio and sends RFC
+4733 events: a key that was found in the audio and is then signalled within this is one press."""
 TONE_MS: Final = 200
 """How long a key that is sent is heard; receivers want 40 ms."""
 
@@ -69,7 +73,7 @@ class ServiceHostedMedia:
         self._heard_frames = 0
         self._found_keys = 0
         self._reported: deque[str] = deque(maxlen=16)
-        self._signalled: deque[tuple[str, int]] = deque(maxlen=16)
+        self._presses = Presses(SAME_PRESS_S)
         self._recorder: ResponseRecorder | None = None
         self._recorded_from = 0
         self._clip: asyncio.Future[Clip] | None = None
@@ -121,15 +125,17 @@ class ServiceHostedMedia:
         self._listens = on
         self._tune()
 
-    def hear_tone(self, name: str) -> None:
-        """Hear that someone in the call pressed a key."""
+    def hear_tone(self, name: str) -> bool:
+        """Hear that someone in the call pressed a key; False: its sound was reported already."""
         if self._reported and self._reported[0] == name:
             self._reported.popleft()
-            return
+            return True
         key = Tone(name).key
         if key is not None:
-            self._signalled.append((key, self._heard_frames))
+            if not self._presses.take("signalled", key, self._now_s, LEAK_S):
+                return False
             self._press(key, None)
+        return True
 
     async def close(self) -> None:
         """Stop speaking and listening. Again is no error."""
@@ -168,7 +174,7 @@ class ServiceHostedMedia:
     def _detect(self, detector: ToneDetector, frame: AudioFrame) -> None:
         for found in detector.push(frame):
             self._found_keys += 1
-            if self._was_signalled(found.key):
+            if not self._presses.take("audio", found.key, self._now_s):
                 continue
             at_frame = self._detected_from + found.start_samples / FRAME_SAMPLES
             self._press(found.key, round((at_frame - self._recorded_from) * FRAME_SAMPLES))
@@ -177,14 +183,9 @@ class ServiceHostedMedia:
             self._reported.append(tone.value)
             self._on_tone(tone.value)
 
-    def _was_signalled(self, key: str) -> bool:
-        for signal in tuple(self._signalled):
-            if self._heard_frames - signal[1] > SAME_PRESS_FRAMES:
-                self._signalled.remove(signal)
-            elif signal[0] == key:
-                self._signalled.remove(signal)
-                return True
-        return False
+    @property
+    def _now_s(self) -> float:
+        return self._heard_frames / FRAMES_PER_S
 
     def _press(self, key: str, at_samples: int | None) -> None:
         if self._recorder is not None:

@@ -75,11 +75,6 @@ class Voice:
         """Frames of tracks written so far."""
         return self._said_frames
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a track is being played."""
-        return self._done is not None
-
     def start(self, pcms: Sequence[Pcm], *, loop: bool = False) -> asyncio.Future[None]:
         """Play *pcms*; what is returned is done once the last frame went into the call.
 

@@ -15,6 +15,7 @@ from ...call_state import ResultInfo
 from ...store.base import RecordRow
 from .history import ConversationHistory, Participation
 from .members import DEVICE, NETWORK, PSTN_ROW, STREAM, record_type
+from .quality import Measured, duration
 
 Json = dict[str, Any]
 
@@ -24,8 +25,10 @@ SUCCESSES = frozenset({0, 200})
 """Result codes of a call that ended as calls do."""
 
 CODECS = {"webrtc": "opus", "link": "unknown"}
-"""Opus is all that callers speak; the link carries linear PCM, which the enumeration lacks."""
-PROTOCOLS = {"webrtc": "udp", "link": "tcp"}
+"""Where it was not measured: Opus is what callers speak; the link carries linear PCM, which the
+enumeration lacks."""
+MEASURED_CODECS = frozenset({"opus", "pcmu", "pcma", "g722"})
+PROTOCOLS = {"webrtc": "udp", "link": "tcp", "rtp": "udp"}
 _OF_A_TENANT = ("user", "application", "applicationInstance")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -280,7 +283,7 @@ def _reason(result: ResultInfo) -> str:
 def _media(
     caller: Participation, callee: Participation | None, starts: datetime, ends: datetime
 ) -> Json:
-    sender = caller if callee is None else callee
+    sender = callee or caller
     return {
         "label": MAIN_AUDIO,
         "callerDevice": dict(DEVICE),
@@ -288,9 +291,9 @@ def _media(
         "calleeDevice": dict(DEVICE),
         "calleeNetwork": dict(NETWORK) if callee is None else _network(callee.media_kind),
         "streams": [
-            _stream("callerToCallee", caller, starts, ends, measured=True),
-            # What a party of a meeting was sent, it alone could measure.
-            _stream("calleeToCaller", sender, starts, ends, measured=callee is not None),
+            _stream("callerToCallee", caller, starts, ends, is_from=True),
+            # Of a party of a meeting the callee is this service, and sends to it.
+            _stream("calleeToCaller", sender, starts, ends, is_from=callee is not None),
         ],
     }
 
@@ -300,18 +303,61 @@ def _network(media_kind: str) -> Json:
 
 
 def _stream(
-    direction: str, sender: Participation, starts: datetime, ends: datetime, *, measured: bool
+    direction: str, party: Participation, starts: datetime, ends: datetime, *, is_from: bool
 ) -> Json:
-    packets = sender.transport.get("packets_in" if measured else "packets_out")
-    return {
+    """Build the stream that comes from *party* to this service, or else goes to it."""
+    stream = {
         **STREAM,
-        "streamId": None if sender.source_id is None else str(sender.source_id),
+        "streamId": None if party.source_id is None else str(party.source_id),
         "streamDirection": direction,
         "startDateTime": date_time(starts),
         "endDateTime": date_time(ends),
-        "audioCodec": CODECS.get(sender.media_kind),
-        "averageRatioOfConcealedSamples": _concealed(sender.leg) if measured else None,
-        "packetUtilization": packets,
+        "audioCodec": CODECS.get(party.media_kind),
+        # Media never go past this service.
+        "wasMediaBypassed": False,
+    }
+    if party.measured is not None:
+        return stream | (_came(party.measured) if is_from else _went(party.measured))
+    return stream | {
+        "averageRatioOfConcealedSamples": _concealed(party.leg) if is_from else None,
+        "packetUtilization": party.transport.get("packets_in" if is_from else "packets_out"),
+    }
+
+
+def _came(measured: Measured) -> Json:
+    """Return what was measured here of the stream from a party."""
+    return _both_ways(measured) | {
+        "averageJitter": duration(measured.average_jitter_ms),
+        "maxJitter": duration(measured.max_jitter_ms),
+        "averageAudioNetworkJitter": duration(measured.average_jitter_ms),
+        "maxAudioNetworkJitter": duration(measured.max_window_jitter_ms),
+        "averagePacketLossRate": measured.average_loss,
+        "maxPacketLossRate": measured.max_loss,
+        "averageRatioOfConcealedSamples": measured.average_concealed,
+        "maxRatioOfConcealedSamples": measured.max_concealed,
+        "packetUtilization": measured.received_packets,
+        "isAudioForwardErrorCorrectionUsed": measured.used_fec,
+    }
+
+
+def _went(measured: Measured) -> Json:
+    """Return what a party's receiver reports say of the stream to it."""
+    return _both_ways(measured) | {
+        "averageJitter": duration(measured.average_far_jitter_ms),
+        "maxJitter": duration(measured.max_far_jitter_ms),
+        "averageAudioNetworkJitter": duration(measured.average_far_jitter_ms),
+        "maxAudioNetworkJitter": duration(measured.max_window_far_jitter_ms),
+        "averagePacketLossRate": measured.average_far_loss,
+        "maxPacketLossRate": measured.max_far_loss,
+        "packetUtilization": measured.sent_packets,
+    }
+
+
+def _both_ways(measured: Measured) -> Json:
+    return {
+        "audioCodec": measured.codec if measured.codec in MEASURED_CODECS else "unknown",
+        "averageRoundTripTime": duration(measured.average_round_trip_ms),
+        "maxRoundTripTime": duration(measured.max_round_trip_ms),
     }
 
 

@@ -10,12 +10,13 @@ from typing import Any, Literal
 from mixminus.media.bridge import LegCounters
 
 from ...call_state import ResultInfo
+from .quality import Measured
 
 Json = dict[str, Any]
 
-MediaKind = Literal["webrtc", "link", "service", "phone", "none"]
+MediaKind = Literal["webrtc", "link", "service", "phone", "rtp", "none"]
 """How a member's audio comes and goes: a caller's WebRTC, an application's media link, prompts and
-recordings of the service itself, a scripted telephone, or not at all."""
+recordings of the service itself, a scripted telephone, a gateway's plain RTP, or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Participation:
     """One stay of one party in a conversation, or its invitation when it never ``was_in``.
 
     ``identity`` is a typed identitySet. ``leg`` and ``transport`` are the counters of its media,
-    None and empty when there was none. ``result`` says how it ended, None when nobody said.
+    None and empty when there was none; ``measured`` is how good its packets came and went, None
+    when nobody measured. ``result`` says how it ended, None when nobody said.
     """
 
     participant_id: str
@@ -36,6 +38,7 @@ class Participation:
     result: ResultInfo | None = None
     leg: LegCounters | None = None
     transport: Mapping[str, int] = field(default_factory=dict)
+    measured: Measured | None = None
     user_agent: str | None = None
     source_id: int | None = None
 
@@ -108,6 +111,7 @@ class ConversationHistory:
         result: ResultInfo | None = None,
         leg: LegCounters | None = None,
         transport: Mapping[str, int] | None = None,
+        measured: Measured | None = None,
     ) -> None:
         """Note that a party went, and what its media had come to. One that is not in: nothing."""
         index = self._present.pop(participant_id, None)
@@ -120,6 +124,7 @@ class ConversationHistory:
             result=result,
             leg=leg,
             transport=dict(transport or {}),
+            measured=measured,
         )
 
     def not_reached(

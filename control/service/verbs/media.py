@@ -169,8 +169,8 @@ async def send_dtmf_tones(live: LiveCall, request: SendDtmfRequest) -> Json:
 
 async def heard_tone(live: LiveCall, tone: str) -> None:
     """Pass on that somebody in the call pressed a key: to a recording, and to the application."""
-    if live.media is not None:
-        live.media.hear_tone(tone)
+    if live.media is not None and not live.media.hear_tone(tone):
+        return
     sequence_id = live.operations.tones.count() if live.call.is_established else None
     if sequence_id is None:
         return

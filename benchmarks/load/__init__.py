@@ -1,0 +1,1 @@
+"""The load that benchmarks put on what they measure, from its own process on its own core."""

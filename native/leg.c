@@ -1,0 +1,83 @@
+#include "leg.h"
+
+#include <stdatomic.h>
+
+#include "memory.h"
+
+#define TICKS_PER_FRAME (MM_FRAME_NS / 100)
+
+mm_leg *mm_leg_create(uint32_t source_id, int relay, int paced, uint32_t source_slots,
+                      uint32_t render_slots, uint32_t target_frames, uint32_t max_frames) {
+    mm_leg *leg = mm_pages_alloc(sizeof *leg);
+    if (!leg) return NULL;
+    leg->source_id = source_id;
+    leg->relay = relay;
+    leg->source = mm_ring_create(source_slots);
+    leg->render = mm_ring_create(render_slots);
+    if (!leg->source || !leg->render) {
+        mm_leg_destroy(leg);
+        return NULL;
+    }
+    mm_playout_init(&leg->playout, leg->source, paced, target_frames, max_frames);
+    mm_limiter_init(&leg->limiter);
+    return leg;
+}
+
+void mm_leg_destroy(void *memory) {
+    mm_leg *leg = memory;
+    if (leg->source) mm_ring_destroy(leg->source);
+    if (leg->render) mm_ring_destroy(leg->render);
+    mm_pages_free(leg);
+}
+
+void mm_leg_attach(void *target, void *peer) {
+    mm_leg *leg = target;
+    leg->peer = peer;
+}
+
+void mm_leg_detach(void *target, void *unused) {
+    (void)unused;
+    mm_leg *leg = target;
+    if (leg->has_peer) {
+        mm_encode_leg *encoder = mm_peer_encode_leg(leg->peer);
+        if (encoder && leg->group) mm_encode_leg_part(leg->group, encoder);
+        atomic_store_explicit(mm_peer_owner(leg->peer), NULL, memory_order_release);
+    }
+    leg->peer = NULL;
+    leg->group = NULL;
+    leg->has_peer = 0;
+}
+
+static int take_peer(mm_leg *leg) {
+    void *nobody = NULL;
+    leg->has_peer = atomic_compare_exchange_strong_explicit(
+        mm_peer_owner(leg->peer), &nobody, leg, memory_order_acquire, memory_order_relaxed);
+    return leg->has_peer;
+}
+
+void mm_leg_pull(mm_leg *leg, int64_t now_ns, int16_t pcm[MM_FRAME_SAMPLES]) {
+    if (leg->peer && (leg->has_peer || take_peer(leg)))
+        mm_peer_pull(leg->peer, now_ns, &leg->heard, pcm);
+    else
+        mm_playout_pull(&leg->playout, &leg->heard, pcm);
+}
+
+mm_encode_leg *mm_leg_encoder(const mm_leg *leg) {
+    return leg->has_peer ? mm_peer_encode_leg(leg->peer) : NULL;
+}
+
+void mm_leg_skip(mm_leg *leg, uint64_t ticks, int64_t timestamp) {
+    static const int16_t nothing[MM_FRAME_SAMPLES];
+    if (leg->has_peer)
+        mm_peer_skip(leg->peer, ticks);
+    else
+        mm_playout_skip(&leg->playout, ticks);
+    if (mm_leg_encoder(leg)) return;
+    /* More than a ring of them would only lap the reader: the last ones tell the same. */
+    const uint64_t slots = mm_ring_slots(leg->render);
+    for (uint64_t k = ticks > slots ? ticks - slots : 0; k < ticks; k++) {
+        const mm_meta meta = {.timestamp = timestamp + (int64_t)k * TICKS_PER_FRAME,
+                              .flags = MM_FRAME_SKIPPED | MM_FRAME_SILENCE};
+        mm_ring_write(leg->render, &meta, nothing);
+    }
+}

@@ -1,0 +1,101 @@
+/* Leg: one party's media in one bridge, as a Python object. */
+#include "module.h"
+
+static void leg_dealloc(PyObject *object) {
+    leg_object *self = (leg_object *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    /* Its removal was submitted before this, so what is submitted now is late enough. Without memory
+     * for the note the leg's own memory stays: a leak, not a use after free. */
+    if (self->leg) mm_engine_retire(self->engine->engine, self->leg, mm_leg_destroy);
+    Py_XDECREF(self->sources);
+    if (self->peer) self->peer->leg = NULL;
+    Py_XDECREF((PyObject *)self->peer);
+    Py_XDECREF((PyObject *)self->engine);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(object);
+    Py_DECREF(type);
+}
+
+static PyObject *leg_ring(PyObject *object, mm_ring *ring) {
+    const module_state *state = mm_type_state(Py_TYPE(object));
+    return state ? mm_ring_view(state->ring_type, ring, object) : NULL;
+}
+
+static PyObject *leg_source(PyObject *object, void *unused) {
+    (void)unused;
+    return leg_ring(object, ((leg_object *)object)->leg->source);
+}
+
+static PyObject *leg_render(PyObject *object, void *unused) {
+    (void)unused;
+    return leg_ring(object, ((leg_object *)object)->leg->render);
+}
+
+static PyObject *leg_source_id(PyObject *object, void *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLong(((leg_object *)object)->leg->source_id);
+}
+
+static PyObject *leg_attach(PyObject *object, PyObject *arg) {
+    leg_object *self = (leg_object *)object;
+    const module_state *state = mm_type_state(Py_TYPE(object));
+    if (!state) return NULL;
+    if (arg != Py_None && Py_TYPE(arg) != state->peer_type) {
+        PyErr_SetString(PyExc_TypeError, "expected a peer or None");
+        return NULL;
+    }
+    peer_object *peer = arg == Py_None ? NULL : (peer_object *)arg;
+    if (peer && peer->engine != self->engine) {
+        PyErr_SetString(PyExc_ValueError, "expected a peer of the leg's own engine");
+        return NULL;
+    }
+    return mm_bridge_attach(self, peer) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+int mm_put_count(PyObject *dict, const char *name, uint64_t value) {
+    PyObject *number = PyLong_FromUnsignedLongLong(value);
+    const int failed = !number || PyDict_SetItemString(dict, name, number) < 0;
+    Py_XDECREF(number);
+    return failed ? -1 : 0;
+}
+
+static PyObject *leg_counters(PyObject *object, PyObject *unused) {
+    (void)unused;
+    static const char *const names[MM_LEG_COUNTERS] = {
+        [MM_LEG_TICKS] = "ticks",         [MM_LEG_VOICE] = "voice",
+        [MM_LEG_SILENCE] = "silence",     [MM_LEG_CONCEALED] = "concealed",
+        [MM_LEG_SKIPPED] = "skipped",     [MM_LEG_LATE] = "late",
+        [MM_LEG_TRIMMED] = "trimmed",     [MM_LEG_UNDERRUNS] = "underruns",
+        [MM_LEG_TARGET] = "target_frames"};
+    const mm_playout *playout = &((leg_object *)object)->leg->playout;
+    PyObject *counters = PyDict_New();
+    for (int i = 0; counters && i < MM_LEG_COUNTERS; i++)
+        if (mm_put_count(counters, names[i],
+                         atomic_load_explicit(&playout->counters[i], memory_order_relaxed)) < 0)
+            Py_CLEAR(counters);
+    return counters;
+}
+
+static PyMethodDef leg_methods[] = {
+    {"attach", leg_attach, METH_O,
+     "Hear and be heard through a peer, taken from the leg that had it; None: through the rings."},
+    {"counters", leg_counters, METH_NOARGS, "Ticks by what they played, and what was dropped."},
+    {NULL, NULL, 0, NULL}};
+
+static PyGetSetDef leg_members[] = {
+    {"source", leg_source, NULL, "The ring this leg's far end speaks into.", NULL},
+    {"render", leg_render, NULL, "The ring with what this leg shall hear.", NULL},
+    {"source_id", leg_source_id, NULL, "Who it is to the others.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyType_Slot leg_slots[] = {{Py_tp_dealloc, leg_dealloc},
+                                  {Py_tp_methods, leg_methods},
+                                  {Py_tp_getset, leg_members},
+                                  {Py_tp_doc, "One party's media in one bridge."},
+                                  {0, NULL}};
+
+PyType_Spec mm_leg_spec = {
+    .name = "mixminus.media._native.Leg",
+    .basicsize = sizeof(leg_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = leg_slots};

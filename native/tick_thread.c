@@ -1,0 +1,168 @@
+#define _GNU_SOURCE
+#include "tick_thread.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "memory.h"
+#include "outbox.h"
+#include "rt_check.h"
+
+#define FIFO_PRIORITY 10
+
+struct mm_tick_thread {
+    const mm_kernels *kernels;
+    mm_commands *commands;
+    int64_t period_ns;
+    int eventfd, leading;
+    pthread_t thread;
+    int running; /* controlling side */
+    _Atomic int stop, scheduling;
+    /* Tick thread. */
+    alignas(64) void *roster;
+    int64_t deadline_ns;
+    _Atomic uint64_t ticks, late_ticks, skipped_ticks, busy_ns;
+    mm_outbox *outbox;
+    uint64_t log_mask;
+    _Atomic uint32_t lateness_ns[];
+};
+
+static void add(_Atomic uint64_t *counter, uint64_t more) {
+    atomic_store_explicit(
+        counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
+}
+
+mm_tick_thread *mm_tick_thread_create(const mm_kernels *kernels, int64_t period_ns,
+                                      uint32_t lateness_log, int eventfd, int leading) {
+    mm_tick_thread *t = mm_pages_alloc(sizeof *t + lateness_log * sizeof(_Atomic uint32_t));
+    if (!t) return NULL;
+    t->kernels = kernels;
+    t->period_ns = period_ns;
+    t->eventfd = eventfd;
+    t->leading = leading;
+    t->log_mask = lateness_log - 1;
+    t->commands = mm_commands_create();
+    t->outbox = mm_pages_alloc(sizeof *t->outbox);
+    if (!t->commands || !t->outbox) {
+        mm_tick_thread_destroy(t);
+        return NULL;
+    }
+    mm_outbox_init(t->outbox);
+    return t;
+}
+
+void mm_tick_thread_destroy(mm_tick_thread *t) {
+    if (!t) return;
+    mm_tick_thread_stop(t);
+    if (t->commands) mm_commands_destroy(t->commands);
+    mm_pages_free(t->outbox);
+    mm_pages_free(t);
+}
+
+mm_commands *mm_tick_thread_commands(mm_tick_thread *t) { return t->commands; }
+void *mm_tick_thread_roster_slot(mm_tick_thread *t) { return &t->roster; }
+
+static void tick(mm_tick_thread *t, int64_t deadline_ns, int64_t lateness_ns) {
+    MM_RT_ENTER();
+    mm_command_execute(t->commands);
+    const uint64_t n = atomic_load_explicit(&t->ticks, memory_order_relaxed);
+    const mm_roster *roster = t->roster;
+    for (size_t b = 0; roster && b < roster->count; b++)
+        mm_bridge_tick(roster->bridge[b], t->kernels, t->outbox, deadline_ns);
+    mm_outbox_flush(t->outbox);
+    const uint32_t logged = lateness_ns < 0            ? 0
+                            : lateness_ns > UINT32_MAX ? UINT32_MAX
+                                                       : (uint32_t)lateness_ns;
+    atomic_store_explicit(&t->lateness_ns[n & t->log_mask], logged, memory_order_relaxed);
+    if (lateness_ns > t->period_ns) add(&t->late_ticks, 1);
+    atomic_store_explicit(&t->ticks, n + 1, memory_order_release);
+    MM_RT_LEAVE();
+    if (!t->leading && (!roster || roster->count == 0)) return;
+    const uint64_t one = 1; /* a full counter (EAGAIN) is as good a wake-up as any */
+    const ssize_t written = write(t->eventfd, &one, sizeof one);
+    (void)written;
+}
+
+static void skip(mm_tick_thread *t, uint64_t count) {
+    MM_RT_ENTER();
+    mm_command_execute(t->commands);
+    const mm_roster *roster = t->roster;
+    for (size_t b = 0; roster && b < roster->count; b++)
+        mm_bridge_skip(roster->bridge[b], count, t->deadline_ns);
+    add(&t->skipped_ticks, count);
+    MM_RT_LEAVE();
+}
+
+static void *run(void *argument) {
+    mm_tick_thread *t = argument;
+    pthread_setname_np(pthread_self(), "mixminus-tick");
+    atomic_store_explicit(&t->scheduling, (int)mm_schedule_urgent(FIFO_PRIORITY),
+                          memory_order_release);
+    while (!atomic_load_explicit(&t->stop, memory_order_acquire)) {
+        const struct timespec at = {.tv_sec = t->deadline_ns / 1000000000,
+                                    .tv_nsec = t->deadline_ns % 1000000000};
+        if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) continue;
+        const int64_t start_ns = mm_monotonic_ns();
+        const int64_t due = (start_ns - t->deadline_ns) / t->period_ns + 1;
+        if (due > MM_MAX_BACK_TO_BACK) {
+            const int64_t left_out = due - MM_MAX_BACK_TO_BACK;
+            skip(t, (uint64_t)left_out);
+            t->deadline_ns += left_out * t->period_ns;
+        }
+        tick(t, t->deadline_ns, start_ns - t->deadline_ns);
+        t->deadline_ns += t->period_ns;
+        add(&t->busy_ns, (uint64_t)(mm_monotonic_ns() - start_ns));
+    }
+    return NULL;
+}
+
+int mm_tick_thread_start(mm_tick_thread *t, int64_t first_ns) {
+    atomic_store_explicit(&t->stop, 0, memory_order_relaxed);
+    t->deadline_ns = first_ns;
+    const int error = mm_schedule_start(&t->thread, run, t);
+    if (error) return error;
+    t->running = 1;
+    /* Until the thread has said how it is scheduled: a few microseconds after it first runs. */
+    while (mm_tick_thread_scheduling(t) == MM_SCHED_NONE) sched_yield();
+    return 0;
+}
+
+void mm_tick_thread_stop(mm_tick_thread *t) {
+    if (!t->running) return;
+    atomic_store_explicit(&t->stop, 1, memory_order_release);
+    pthread_join(t->thread, NULL);
+    t->running = 0;
+    atomic_store_explicit(&t->scheduling, MM_SCHED_NONE, memory_order_relaxed);
+    mm_command_execute(t->commands); /* what was submitted after the last tick */
+}
+
+mm_scheduling mm_tick_thread_scheduling(const mm_tick_thread *t) {
+    return (mm_scheduling)atomic_load_explicit(&t->scheduling, memory_order_acquire);
+}
+
+void mm_tick_thread_run(mm_tick_thread *t, int64_t at_ns) { tick(t, at_ns, 0); }
+
+void mm_tick_thread_stats(const mm_tick_thread *t, mm_tick_stats *stats) {
+    stats->ticks = atomic_load_explicit(&t->ticks, memory_order_acquire);
+    stats->late_ticks = atomic_load_explicit(&t->late_ticks, memory_order_relaxed);
+    stats->skipped_ticks = atomic_load_explicit(&t->skipped_ticks, memory_order_relaxed);
+    stats->busy_ns = atomic_load_explicit(&t->busy_ns, memory_order_relaxed);
+    stats->datagrams_sent = mm_outbox_sent(t->outbox);
+    stats->datagrams_dropped = mm_outbox_dropped(t->outbox);
+}
+
+uint64_t mm_tick_thread_lateness(const mm_tick_thread *t, uint64_t since, uint32_t *ns,
+                                 uint64_t count) {
+    const uint64_t ticks = atomic_load_explicit(&t->ticks, memory_order_acquire);
+    const uint64_t remembered = t->log_mask + 1;
+    if (ticks > remembered && since < ticks - remembered) since = ticks - remembered;
+    uint64_t n = 0;
+    for (; since < ticks && n < count; since++, n++)
+        ns[n] = atomic_load_explicit(&t->lateness_ns[since & t->log_mask], memory_order_relaxed);
+    return n;
+}
