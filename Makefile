@@ -32,7 +32,7 @@ types: $(VENV)/.built
 
 unit: $(VENV)/.built
 	$(BIN)/python -m pytest -m "not slow and not alone" -n 3 --dist loadfile
-	$(BIN)/python -m pytest -m "alone and not slow"
+	$(BIN)/python -m pytest -m "alone and not slow" -n 2 --dist loadfile
 
 check: $(VENV)/.built $(VENV)/.bench
 	$(BIN)/python -m pytest -m slow

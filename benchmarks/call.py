@@ -258,7 +258,13 @@ class _DriftRun(ctypes.Structure):
 
 def drift(pcm: Pcm, ppm: float, hours: float) -> Drift:
     """Send *pcm* over and over for *hours* of virtual time, by a clock that is *ppm* fast."""
-    packets = codecs().encoder(kit.OPUS, (BIT_RATE, COMPLEXITY, 0, 0, 0)).frames(pcm)
+    return drift_of(
+        codecs().encoder(kit.OPUS, (BIT_RATE, COMPLEXITY, 0, 0, 0)).frames(pcm), ppm, hours
+    )
+
+
+def drift_of(packets: list[bytes], ppm: float, hours: float) -> Drift:
+    """Send these Opus payloads over and over, as ``drift`` does."""
     begin = np.cumsum([0, *map(len, packets)], dtype=np.int64)
     payloads: Any = ctypes.create_string_buffer(b"".join(packets))
     run = _DriftRun(

@@ -265,10 +265,16 @@ def test_density_is_compared_at_one_setting() -> None:
         row("janus", "3", 100, three, 0.50),
     ]
     found = {goal["what"]: (goal["measured"], goal["met"]) for goal in density.goals(rows)}
-    assert [met for _, met in found.values()] == [True, False, False]
-    assert [ratio for ratio, _ in found.values()] == pytest.approx([0.2, 0.25, 0.22])
+    assert [met for _, met in found.values()] == [True, False, False, None, None, None]
+    assert [r for r, _ in found.values() if r is not None] == pytest.approx([0.2, 0.25, 0.22])
     rows[0]["problem"] = "the load was late"
-    assert len(density.goals(rows)) == 1
+    told = density.goals(rows)
+    assert [goal["met"] for goal in told] == [None, None, False, None, None, None]
+    assert told[0]["why"] == "aiortc, 20 legs: the load was late"
+    assert told[4]["why"] == (
+        f"no row of rtp, 100 legs, all speaking, {three}; "
+        f"no row of janus, 100 legs, all speaking, {three}"
+    )
 
 
 def step(legs: int, p99_ms: float | None, problem: str | None = None) -> dict[str, Any]:
@@ -280,6 +286,27 @@ def test_legs_that_fit_lie_between_two_steps() -> None:
     assert scale.legs_within([step(100, 8.0), step(120, 9.0)]) is None
     assert scale.legs_within([step(100, 8.0, "the generator was late"), step(140, 12.0)]) is None
     assert scale.legs_within([step(100, None), step(120, 9.0), step(140, 11.0)]) == 130.0
+
+
+def test_two_cores_are_compared_with_one_where_both_say_something() -> None:
+    one = [step(100, 8.0), step(140, 12.0)]
+    two = [step(200, 9.0), step(240, 11.0)]
+    (found,) = scale.goals({1: one, 2: two})
+    assert (found["measured"], found["met"]) == (pytest.approx(220 / 120), True)
+    assert "220 and 120" in found["what"]
+    for ramps, why in (
+        ({}, "1 core: not run; 2 cores: not run"),
+        ({1: one}, "2 cores: not run"),
+        ({1: one, 2: [step(200, 9.0)]}, "2 cores: no ticks took more than 10 ms"),
+        ({1: [step(100, 11.0)], 2: two}, "1 core: the first ticks took more than 10 ms already"),
+        ({1: one, 2: [step(200, None)]}, "2 cores: no ticks were looked at"),
+        ({1: one, 2: [step(200, 9.0), step(240, 11.0, "late")]}, "2 cores: late"),
+    ):
+        (found,) = scale.goals(ramps)
+        assert (found["measured"], found["met"], found["why"]) == (None, None, why)
+    assert scale.ramp_notes({2: [step(200, 9.0)]}) == [
+        "2 cores, tick p99 <= 10 ms: no figure (no ticks took more than 10 ms)"
+    ]
 
 
 def test_a_range_of_cores_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

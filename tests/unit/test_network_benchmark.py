@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks import mix, network, tun
-from benchmarks.call import Call, Spoken, call, drift
+from benchmarks.call import Call, Spoken, call, codecs, drift, drift_of
 from benchmarks.peers import gstreamer_mixer, livekit_mixer
 from benchmarks.processes import BenchmarkError
 from benchmarks.speech import Voice, voices
 
 from mixminus.media.pcm import FRAME_SAMPLES
+from tests.native import codecs as kit
 from tests.sim.link import Link
 from tests.sim.receiver import Heard
 
@@ -73,8 +74,17 @@ def test_a_clean_call_is_neither_concealed_nor_late() -> None:
 
 def test_drift_is_estimated() -> None:
     found = drift(made()[0].pcm, 200, 0.05)
-    assert found.underruns == found.overruns == found.concealed == 0
+    assert found.underruns == found.overruns == found.concealed == found.neither == 0
     assert abs(found.drift_ppm - 200) < 1
+
+
+def test_frames_that_are_neither_played_nor_concealed_are_counted_in_a_drift() -> None:
+    packets = codecs().encoder(kit.OPUS, (32_000, 5, 0, 0, 0)).frames(made()[0].pcm[: 3 * 16000])
+    found = drift_of([*packets, *[b""] * 200], 0, 0.05)
+    assert found.concealed > 0
+    # Four seconds of packets without a payload, every seven: what is made up ends within one.
+    assert 150 * 25 < found.neither < 200 * 26
+    assert network.drift_row(0, 0.05, found)["neither"] == found.neither
 
 
 def test_a_step_that_settles_and_is_given_back_meets_its_goals() -> None:
