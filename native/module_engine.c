@@ -205,11 +205,11 @@ static PyObject *engine_stats(PyObject *object, PyObject *unused) {
                          s.datagrams_sent, "datagrams_dropped", s.datagrams_dropped);
 }
 
-static PyObject *engine_lateness(PyObject *object, PyObject *args) {
+static PyObject *tick_log(PyObject *object, PyObject *args, enum mm_tick_log log) {
     mm_engine *engine = ((engine_object *)object)->engine;
     unsigned long long since = 0;
     unsigned int which = 0;
-    if (!PyArg_ParseTuple(args, "|KI:lateness_ns", &since, &which)) return NULL;
+    if (!PyArg_ParseTuple(args, "|KI", &since, &which)) return NULL;
     if (which >= mm_engine_tick_threads(engine))
         return PyErr_Format(PyExc_ValueError, "expected one of %u tick threads, got %u",
                             mm_engine_tick_threads(engine), which);
@@ -220,10 +220,18 @@ static PyObject *engine_lateness(PyObject *object, PyObject *args) {
     if (room > LATENESS_LOG_MAX) room = LATENESS_LOG_MAX;
     uint32_t *ns = malloc((room + 1) * sizeof *ns);
     if (!ns) return PyErr_NoMemory();
-    const uint64_t count = mm_tick_thread_lateness(thread, since, ns, room);
+    const uint64_t count = mm_tick_thread_log(thread, log, since, ns, room);
     PyObject *bytes = PyBytes_FromStringAndSize((char *)ns, (Py_ssize_t)(count * sizeof *ns));
     free(ns);
     return bytes;
+}
+
+static PyObject *engine_lateness(PyObject *object, PyObject *args) {
+    return tick_log(object, args, MM_TICK_LATENESS);
+}
+
+static PyObject *engine_tick_times(PyObject *object, PyObject *args) {
+    return tick_log(object, args, MM_TICK_BUSY);
 }
 
 static PyObject *scheduling_name(int scheduling) {
@@ -260,6 +268,8 @@ static PyMethodDef methods[] = {
     {"stats", engine_stats, METH_NOARGS, "Ticks, late and left-out ticks, busy time, datagrams."},
     {"lateness_ns", engine_lateness, METH_VARARGS,
      "Lateness of the remembered ticks of a thread from one on, as uint32 nanoseconds."},
+    {"tick_times_ns", engine_tick_times, METH_VARARGS,
+     "How long the remembered ticks of a thread took from one on, as uint32 nanoseconds."},
     {NULL, NULL, 0, NULL}};
 
 static PyGetSetDef members[] = {

@@ -29,7 +29,8 @@ struct mm_tick_thread {
     _Atomic uint64_t ticks, late_ticks, skipped_ticks, busy_ns;
     mm_outbox *outbox;
     uint64_t log_mask;
-    _Atomic uint32_t lateness_ns[];
+    _Atomic uint32_t *logs[MM_TICK_LOGS];
+    _Atomic uint32_t log_room[];
 };
 
 static void add(_Atomic uint64_t *counter, uint64_t more) {
@@ -38,14 +39,15 @@ static void add(_Atomic uint64_t *counter, uint64_t more) {
 }
 
 mm_tick_thread *mm_tick_thread_create(const mm_kernels *kernels, int64_t period_ns,
-                                      uint32_t lateness_log, int eventfd, int leading) {
-    mm_tick_thread *t = mm_pages_alloc(sizeof *t + lateness_log * sizeof(_Atomic uint32_t));
+                                      uint32_t log, int eventfd, int leading) {
+    mm_tick_thread *t = mm_pages_alloc(sizeof *t + MM_TICK_LOGS * log * sizeof(_Atomic uint32_t));
     if (!t) return NULL;
     t->kernels = kernels;
     t->period_ns = period_ns;
     t->eventfd = eventfd;
     t->leading = leading;
-    t->log_mask = lateness_log - 1;
+    t->log_mask = log - 1;
+    for (size_t i = 0; i < MM_TICK_LOGS; i++) t->logs[i] = t->log_room + i * log;
     t->commands = mm_commands_create();
     t->outbox = mm_pages_alloc(sizeof *t->outbox);
     if (!t->commands || !t->outbox) {
@@ -67,6 +69,11 @@ void mm_tick_thread_destroy(mm_tick_thread *t) {
 mm_commands *mm_tick_thread_commands(mm_tick_thread *t) { return t->commands; }
 void *mm_tick_thread_roster_slot(mm_tick_thread *t) { return &t->roster; }
 
+static void note(mm_tick_thread *t, enum mm_tick_log which, uint64_t tick, int64_t ns) {
+    const uint32_t logged = ns < 0 ? 0 : ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+    atomic_store_explicit(&t->logs[which][tick & t->log_mask], logged, memory_order_relaxed);
+}
+
 static void tick(mm_tick_thread *t, int64_t deadline_ns, int64_t lateness_ns) {
     MM_RT_ENTER();
     mm_command_execute(t->commands);
@@ -75,10 +82,7 @@ static void tick(mm_tick_thread *t, int64_t deadline_ns, int64_t lateness_ns) {
     for (size_t b = 0; roster && b < roster->count; b++)
         mm_bridge_tick(roster->bridge[b], t->kernels, t->outbox, deadline_ns);
     mm_outbox_flush(t->outbox);
-    const uint32_t logged = lateness_ns < 0            ? 0
-                            : lateness_ns > UINT32_MAX ? UINT32_MAX
-                                                       : (uint32_t)lateness_ns;
-    atomic_store_explicit(&t->lateness_ns[n & t->log_mask], logged, memory_order_relaxed);
+    note(t, MM_TICK_LATENESS, n, lateness_ns);
     if (lateness_ns > t->period_ns) add(&t->late_ticks, 1);
     atomic_store_explicit(&t->ticks, n + 1, memory_order_release);
     MM_RT_LEAVE();
@@ -116,7 +120,9 @@ static void *run(void *argument) {
         }
         tick(t, t->deadline_ns, start_ns - t->deadline_ns);
         t->deadline_ns += t->period_ns;
-        add(&t->busy_ns, (uint64_t)(mm_monotonic_ns() - start_ns));
+        const int64_t busy_ns = mm_monotonic_ns() - start_ns;
+        note(t, MM_TICK_BUSY, atomic_load_explicit(&t->ticks, memory_order_relaxed) - 1, busy_ns);
+        add(&t->busy_ns, (uint64_t)busy_ns);
     }
     return NULL;
 }
@@ -156,13 +162,13 @@ void mm_tick_thread_stats(const mm_tick_thread *t, mm_tick_stats *stats) {
     stats->datagrams_dropped = mm_outbox_dropped(t->outbox);
 }
 
-uint64_t mm_tick_thread_lateness(const mm_tick_thread *t, uint64_t since, uint32_t *ns,
-                                 uint64_t count) {
+uint64_t mm_tick_thread_log(const mm_tick_thread *t, enum mm_tick_log which, uint64_t since, uint32_t *ns,
+                            uint64_t count) {
     const uint64_t ticks = atomic_load_explicit(&t->ticks, memory_order_acquire);
     const uint64_t remembered = t->log_mask + 1;
     if (ticks > remembered && since < ticks - remembered) since = ticks - remembered;
     uint64_t n = 0;
     for (; since < ticks && n < count; since++, n++)
-        ns[n] = atomic_load_explicit(&t->lateness_ns[since & t->log_mask], memory_order_relaxed);
+        ns[n] = atomic_load_explicit(&t->logs[which][since & t->log_mask], memory_order_relaxed);
     return n;
 }

@@ -22,10 +22,10 @@ typedef struct mm_tick_stats {
 
 typedef struct mm_tick_thread mm_tick_thread;
 
-/* eventfd: written after each tick of one that has bridges, or that is *leading*. lateness_log: the last so
- * many ticks are remembered; a power of two. NULL when out of memory. */
+/* eventfd: written after each tick of one that has bridges, or that is *leading*. log: the last so many ticks are
+ * remembered; a power of two. NULL when out of memory. */
 mm_tick_thread *mm_tick_thread_create(const mm_kernels *kernels, int64_t period_ns,
-                                      uint32_t lateness_log, int eventfd, int leading);
+                                      uint32_t log, int eventfd, int leading);
 /* Stopped first. */
 void mm_tick_thread_destroy(mm_tick_thread *t);
 
@@ -42,8 +42,10 @@ mm_scheduling mm_tick_thread_scheduling(const mm_tick_thread *t);
 void mm_tick_thread_run(mm_tick_thread *t, int64_t at_ns);
 
 void mm_tick_thread_stats(const mm_tick_thread *t, mm_tick_stats *stats);
-/* Lateness of the ticks from *since* on that are still remembered, oldest first, at most *count*. */
-uint64_t mm_tick_thread_lateness(const mm_tick_thread *t, uint64_t since, uint32_t *ns,
-                                 uint64_t count);
+/* Of the ticks from *since* on that are still remembered, oldest first, at most *count*: how late each began, or
+ * how long it took. */
+enum mm_tick_log { MM_TICK_LATENESS, MM_TICK_BUSY, MM_TICK_LOGS };
+uint64_t mm_tick_thread_log(const mm_tick_thread *t, enum mm_tick_log which, uint64_t since, uint32_t *ns,
+                            uint64_t count);
 
 #endif

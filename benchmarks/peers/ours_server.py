@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -44,42 +43,20 @@ class SetPlatform(MediaPlatform):
 
 
 class TickTimes:
-    """How long ticks took, on average over the tick threads.
-
-    The engine adds up how long its threads were busy; this looks at the sum in the middle between
-    two ticks, when none of them works.
-    """
-
-    LOOK_S = 0.014
+    """How long ticks took, of all tick threads together: the engine's own log."""
 
     def __init__(self, platform: MediaPlatform) -> None:
-        self._engine = platform._engine
-        self._before = self._engine.stats()
-        self._times_ms: list[float] = []
-        self._waits = False
-        platform.on_tick(self._on_tick)
+        self._platform = platform
+        self._seen_ticks = 0
 
     def take(self) -> dict[str, float] | None:
         """Return percentiles since this was last asked."""
-        times, self._times_ms = self._times_ms, []
-        if not times:
+        since, self._seen_ticks = self._seen_ticks, self._platform._engine.stats()["ticks"]
+        times_ms = self._platform.tick_times_us(since) / 1000
+        if not times_ms.size:
             return None
-        p50, p99 = np.percentile(times, (50, 99))
-        return {"p50_ms": float(p50), "p99_ms": float(p99), "max_ms": max(times)}
-
-    def _on_tick(self) -> None:
-        if not self._waits:  # once for all threads
-            self._waits = True
-            asyncio.get_running_loop().call_later(self.LOOK_S, self._look)
-
-    def _look(self) -> None:
-        self._waits = False
-        now = self._engine.stats()
-        ticks = now["ticks"] - self._before["ticks"]
-        if ticks:
-            busy_ns = now["busy_ns"] - self._before["busy_ns"]
-            self._times_ms += [busy_ns / ticks / self._engine.tick_threads / 1e6] * ticks
-            self._before = now
+        p50, p99 = np.percentile(times_ms, (50, 99))
+        return {"p50_ms": float(p50), "p99_ms": float(p99), "max_ms": float(times_ms.max())}
 
 
 class Legs:

@@ -30,8 +30,8 @@ LOOPBACK: Final = ("127.0.0.1",)
 OPEN_TRIES: Final = 16
 """How often another number is tried when one is taken on some of the addresses."""
 
-POLL_S: Final = 0.04
-"""Two ticks: how late a pressed key may be told."""
+POLL_S: Final = 0.06
+"""Three ticks: how late a pressed key may be told."""
 
 STALL_NS: Final = 1_000_000_000
 """A loop that was held up for longer has not heard what waits in its sockets."""
