@@ -123,7 +123,7 @@ def one_way(
             "delays", pairs=pairs, since_ns=since_ns, until_ns=until_ns, most_ms=MOST_MS
         )
         found = row(running.name, 2 * PAIRS, delays, facts)
-    found |= {"cores": window.cores, "threads": window.threads, "problem": window.problem}
+    found |= {"cores": window.cores, "threads": window.threads, "problem": window.problem_of_delay}
     return found
 
 
@@ -165,7 +165,7 @@ def echo(calls: int, cores: Cores, args: argparse.Namespace) -> dict[str, Any]:
     found = row(bot.name, calls, delays, facts)
     service, host = bot.pids
     found |= {"cores": window.cores, "service cores": used[service], "host cores": used[host]}
-    found |= {"threads": threads, "problem": window.problem}
+    found |= {"threads": threads, "problem": window.problem_of_delay}
     return found
 
 

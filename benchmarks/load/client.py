@@ -19,7 +19,10 @@ LEAST_SHARE = 0.95
 """Of 50 packets a second that each leg must be sent: with less, something else was measured."""
 LEAST_DBOV = -50.0
 """How loud it must be what each listened one hears: someone speaks at -26 dBov, the room is -65."""
+LEAST_SENT = 0.99
+"""Of the packets that callers had to send: with fewer, there was less to do."""
 MOST_LATE_SHARE = 0.05
+"""Where delay is measured. What a leg costs does not change when its packets come some ms later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Window:
     """Of the quietest listened leg."""
     late_share: float
     """Of the generator's moments: more than 5 ms late."""
-    skipped: int
+    sent_share: float
+    """Of what the callers had to send: one that is over 20 ms late leaves out what it missed."""
     least_dbov: float
     threads: dict[str, float]
     """Cores in use by the threads of the first process measured, by name."""
@@ -44,15 +48,20 @@ class Window:
     @property
     def problem(self) -> str | None:
         """Say why this figure says nothing, if so."""
-        if self.skipped or self.late_share > MOST_LATE_SHARE:
-            return (
-                f"the generator was late ({self.late_share:.0%}, {self.skipped} x 20 ms left out)"
-            )
+        if self.sent_share < LEAST_SENT:
+            return f"the generator sent only {self.sent_share:.1%} of its packets"
         if self.least_share < LEAST_SHARE:
             return f"a leg was sent only {self.least_share:.0%} of its packets"
         if self.level_dbov < self.least_dbov:
             return f"a leg heard {self.level_dbov:.0f} dBov: nobody"
         return None
+
+    @property
+    def problem_of_delay(self) -> str | None:
+        """Say why nothing can be told of delay either, if so."""
+        if self.late_share > MOST_LATE_SHARE:
+            return f"the generator was over 5 ms late for {self.late_share:.0%} of its packets"
+        return self.problem
 
 
 def listened(callers: Sequence[int]) -> list[int]:
@@ -142,7 +151,8 @@ class Load:
             least_share=min(heard) / (seconds * PACKETS_A_SECOND),
             level_dbov=min(levels, default=-127.0),
             late_share=now["late_share"],
-            skipped=now["skipped_periods"] - self._since["skipped_periods"],
+            sent_share=(now["sent"] - self._since["sent"])
+            / (seconds * PACKETS_A_SECOND * max(1, len(self.callers))),
             least_dbov=least_dbov,
             threads=threads,
         )

@@ -57,7 +57,7 @@ class Generator:
         self._secured: list[dict[int, WebRtcCaller]] = [{} for _ in range(MOMENTS)]
         self._marked: dict[int, list[int]] = {}
         self._late_ns: list[int] = []
-        self._sent = self._skipped = 0
+        self._sent = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -142,7 +142,6 @@ class Generator:
                 "at_ns": time.monotonic_ns(),
                 "sent": self._sent,
                 "unsent": self._callers.unsent,
-                "skipped_periods": self._skipped,
                 "heard": self._hearing.packets[: self._count].tolist(),
                 "bad": self._hearing.bad,
                 "late_p99_ms": float(np.percentile(late, 99)) / 1e6,
@@ -228,7 +227,6 @@ class Generator:
                     # Never faster than real time: what was missed is left out, as by a real caller.
                     periods = late // PERIOD_NS
                     deadline += periods * PERIOD_NS
-                    self._skipped += periods
                     if self._streams is not None:
                         self._streams.skip(periods)
                 self._send(moment)

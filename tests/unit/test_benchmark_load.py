@@ -212,7 +212,7 @@ def window(**changed: Any) -> Window:
         "least_share": 1.0,
         "level_dbov": -20.0,
         "late_share": 0.0,
-        "skipped": 0,
+        "sent_share": 1.0,
         "least_dbov": LEAST_DBOV,
         "threads": {},
     }
@@ -226,8 +226,7 @@ def test_a_good_window_has_no_problem() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"late_share": 0.2}, "the generator was late"),
-        ({"skipped": 3}, "3 x 20 ms left out"),
+        ({"sent_share": 0.98}, "sent only 98.0%"),
         ({"least_share": 0.5}, "only 50%"),
         ({"level_dbov": -65.0}, "nobody"),
     ],
@@ -236,6 +235,14 @@ def test_a_window_that_says_nothing_says_why(changed: dict[str, Any], said: str)
     problem = window(**changed).problem
     assert problem is not None
     assert said in problem
+
+
+def test_packets_that_come_late_say_nothing_of_delay_but_cost_the_same() -> None:
+    late = window(late_share=0.2)
+    assert late.problem is None
+    assert "over 5 ms late for 20%" in str(late.problem_of_delay)
+    assert "nobody" in str(window(level_dbov=-65.0).problem_of_delay)
+    assert window().problem_of_delay is None
 
 
 def test_those_listened_to_are_spread() -> None:
