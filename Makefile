@@ -2,6 +2,7 @@
 # make test   format, lint, types, tests (at most 10 minutes)
 # make check  what takes longer: sanitizers, the demo and its failures, a ten-minute call, benchmarks
 # make bench  every benchmark at full length, an hour; docs/benchmarks.md has the single commands
+# make docs   the pages and the API reference in site/, warnings are errors
 # make fuzz   every parser of what far ends send, FUZZ_SECONDS each
 PYTHON ?= python3
 VENV   ?= .venv
@@ -12,7 +13,7 @@ OUT      ?= demo-out
 FUZZ_SECONDS ?= 300
 NATIVE := $(wildcard native/*.c native/*.h)
 
-.PHONY: demo test check lint types format unit native bench fuzz floors clean preflight
+.PHONY: demo test check lint types format unit native bench docs fuzz floors clean preflight
 
 demo: $(VENV)/.built
 	$(BIN)/mixminus demo $(if $(INPUT),--input "$(INPUT)") --duration $(DURATION) --out "$(OUT)"
@@ -34,17 +35,22 @@ unit: $(VENV)/.built
 	$(BIN)/python -m pytest -m "not slow and not alone" -n 3 --dist loadfile
 	$(BIN)/python -m pytest -m "alone and not slow" -n 2 --dist loadfile
 
-check: $(VENV)/.built $(VENV)/.bench
-	$(BIN)/python -m pytest -m slow
+check: $(VENV)/.built $(VENV)/.bench docs
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 	$(BIN)/python -m benchmarks mix
 	$(BIN)/python -m benchmarks tick --no-legs --ticks 3000 --load nothing --load "4 busy Python threads"
 	$(BIN)/python -m benchmarks pipeline
 	$(BIN)/python -m benchmarks network --quick
 	$(BIN)/python -m benchmarks density --quick --way rtp --way webrtc
 	$(BIN)/python -m benchmarks delay --quick --way rtp --way echo
+	$(BIN)/python -m benchmarks plugins --quick
+	$(BIN)/python -m benchmarks links --quick
 
 bench: $(VENV)/.built $(VENV)/.bench
-	for name in mix tick pipeline network density delay scale; do $(BIN)/python -m benchmarks $$name || exit 1; done
+	for name in mix tick pipeline network density delay scale plugins links; do $(BIN)/python -m benchmarks $$name || exit 1; done
+
+docs: $(VENV)/.bench
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 fuzz: $(VENV)/.built
 	MIXMINUS_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m tests.native.fuzz.run
@@ -69,7 +75,7 @@ $(VENV)/.installed: pyproject.toml | preflight
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench]" "setuptools>=77,<85"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench,docs]" "setuptools>=77,<85"
 	@touch $@ $(VENV)/.built
 
 # The first line of a failed build names what is missing, with its Debian package.
@@ -82,4 +88,4 @@ preflight:
 	@command -v git >/dev/null || { echo "mixminus needs git: apt-get install git" >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) .venv-floors build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis media/_native*.so *.egg-info .src/*.egg-info
+	rm -rf $(VENV) .venv-floors build site demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis media/_native*.so *.egg-info .src/*.egg-info

@@ -12,7 +12,7 @@ from benchmarks.machine import StealMeter, describe_machine
 from benchmarks.processes import BenchmarkError
 from benchmarks.report import print_goals, print_machine, print_notes, print_table
 
-NAMES = ("mix", "tick", "pipeline", "delay", "density", "scale", "network")
+NAMES = ("mix", "tick", "pipeline", "delay", "density", "scale", "network", "plugins", "links")
 
 
 def argument_parser() -> argparse.ArgumentParser:

@@ -60,12 +60,9 @@ class RemoteRoster:
     def by_source(self, source_id: str | int) -> Json | None:
         """Return the participant who has the media stream of that id."""
         wanted = str(source_id)
-        for data in self.participants.values():
-            streams = data.get("mediaStreams")
-            for stream in streams if isinstance(streams, list) else ():
-                if isinstance(stream, Mapping) and str(stream.get("sourceId")) == wanted:
-                    return data
-        return None
+        return next(
+            (data for data in self.participants.values() if wanted in source_ids(data)), None
+        )
 
     def merge_notification(self, data: object) -> RemoteRoster:
         """Return the roster after a notification's *data*, full or delta; malformed parts pass by.
@@ -171,3 +168,13 @@ def _number(data: Json, otherwise: int) -> int:
 
 def _has_left(data: Json) -> bool:
     return isinstance(data.get("removedState"), Mapping)
+
+
+def source_ids(person: Json) -> tuple[str, ...]:
+    """Return the ids of a participant's media streams."""
+    streams = person.get("mediaStreams")
+    return tuple(
+        str(stream["sourceId"])
+        for stream in (streams if isinstance(streams, list) else ())
+        if isinstance(stream, Mapping) and stream.get("sourceId") is not None
+    )

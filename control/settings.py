@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .acs.identifiers import Identifier
+from .acs.signing import ConnectionString
+from .plugin_settings import PluginSpecs
 
 if TYPE_CHECKING:
     from .devfile import DevFile
@@ -21,6 +25,8 @@ MICROSOFT_NOTIFICATION_ISSUERS: Final = (
     "https://api.botframework.com",
     "https://graph.microsoft.com",
 )
+MICROSOFT_ACS_ISSUER: Final = "https://acscallautomation.communication.azure.com"
+MICROSOFT_ACS_METADATA: Final = f"{MICROSOFT_ACS_ISSUER}/calling/.well-known/acsopenidconfiguration"
 
 
 class HostSettings(BaseSettings):
@@ -50,6 +56,46 @@ class HostSettings(BaseSettings):
     register_webhook: bool = False
     """Whether to tell the service where incoming calls are told: a mixminus service wants that."""
 
+    acs_resource_id: str | None = Field(default=None, min_length=1)
+    """The immutable resource id of the Azure Communication Services resource whose streams come
+    to /streams/acs; without it none is taken."""
+    acs_issuer: str = MICROSOFT_ACS_ISSUER
+    acs_open_id_config_url: str = MICROSOFT_ACS_METADATA
+    acs_keys_file: Path | None = None
+    """A JWKS that vouches for streams instead of that URL's: a simulator's."""
+    acs_connection_string: SecretStr | None = None
+    """The resource's connection string, for call control: calls that ring, calls that are made."""
+    acs_ca_file: Path | None = None
+    """Who vouches for the resource's end-point: the machine's roots by default."""
+    acs_number: str | None = None
+    """The resource's telephone number, as +15551234567: what telephones are called from."""
+    acs_events_token: SecretStr | None = Field(default=None, min_length=16)
+    """What the URL of the Event Grid subscription ends with: /acs/events/TOKEN."""
+    acs_channels: Literal["mixed", "unmixed"] = "mixed"
+    acs_rate_hz: Literal[16_000, 24_000] = 16_000
+    twilio_auth_token: SecretStr | None = Field(default=None, min_length=1)
+    """The Twilio account's auth token, by which streams to /streams/twilio are signed."""
+    stream_path_token: SecretStr | None = Field(default=None, min_length=16)
+    """What the last part of a stream's URL must be, when it is set."""
+    max_streams: int = Field(default=500, ge=0)
+
+    recordings_dir: Path | None = None
+    """Where recordings and captures are kept: below the state directory by default."""
+    recordings_quota_bytes: int = Field(default=10 * 2**30, gt=0)
+    recordings_max_duration_s: float = Field(default=4 * 3600.0, gt=0, le=24 * 3600.0)
+    recordings_retention_s: float = Field(default=30 * 24 * 3600.0, gt=0)
+    recording_formats: tuple[Literal["wav", "flac", "opus"], ...] = Field(
+        default=("wav",), min_length=1
+    )
+    capture: bool = False
+    """Whether each call is captured, for ``mixminus replay``: what it hears and is told."""
+    recording_gate: Literal["policy", "always", "never"] = "policy"
+    """Which calls must be told that they are recorded (updateRecordingStatus) before anything is
+    stored: those that a policy has recorded, or all; or nothing is ever stored."""
+
+    plugins: PluginSpecs = ()
+    """Plugins of every call, in order: on each speaker, on the mix, on what the bot says."""
+
     state_dir: Path = Path(".mixminus")
     bind: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65_535)
@@ -57,7 +103,27 @@ class HostSettings(BaseSettings):
     cert_file: Path | None = None
     key_file: Path | None = None
 
-    @field_validator("graph_base_url", "open_id_config_url", "authority", "public_url")
+    @field_validator("acs_connection_string")
+    @classmethod
+    def _check_connection_string(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            ConnectionString.parse(secret.get_secret_value())
+        return secret
+
+    @field_validator("acs_number")
+    @classmethod
+    def _check_number(cls, number: str | None) -> str | None:
+        return None if number is None else Identifier.phone(number).value
+
+    @model_validator(mode="after")
+    def _check_acs(self) -> Self:
+        if self.acs_connection_string is not None and self.acs_resource_id is None:
+            raise ValueError("acs_connection_string: expected acs_resource_id beside it")
+        return self
+
+    @field_validator(
+        "graph_base_url", "open_id_config_url", "authority", "public_url", "acs_open_id_config_url"
+    )
     @classmethod
     def _check_https(cls, url: str | None) -> str | None:
         if not url:
@@ -66,6 +132,11 @@ class HostSettings(BaseSettings):
         if parts.scheme != "https" or not parts.hostname:
             raise ValueError(f"expected an https URL, got {url!r}")
         return url.rstrip("/")
+
+    @property
+    def recordings_path(self) -> Path:
+        """Where recordings and captures are kept."""
+        return self.recordings_dir or self.state_dir / "recordings"
 
     @property
     def authority_url(self) -> str:

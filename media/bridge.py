@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
 
 from . import _native
 from .pcm import FRAME_MS
 from .peer import Peer
 from .ring import FrameRing
+
+Direction: TypeAlias = Literal["inbound", "outbound"]
+DIRECTIONS: Final = ("inbound", "outbound")
+"""In the order of enum mm_direction (native/insert.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +21,9 @@ class LegCounters:
     """What became of a leg's ticks and frames.
 
     ``ticks`` = ``voice`` + ``silence`` + ``concealed`` + ``skipped``.
-    Of the source's frames: ``source_written`` = played + ``late`` + ``trimmed`` + ``source_lapped``
-    + waiting. Both are exact once no tick is under way; a count taken within one is a frame apart.
+    Of the source's frames: ``source_written`` = played + ``late`` + ``trimmed`` + ``flushed``
+    + ``source_lapped`` + waiting. Both are exact once no tick is under way; a count taken within
+    one is a frame apart.
     With a peer, its packets stand for frames (``Peer.counters`` has all of its ledger): what
     redundancy gave back is voice, comfort noise is silence, and nothing is trimmed but stretched.
     """
@@ -29,6 +35,7 @@ class LegCounters:
     skipped: int
     late: int
     trimmed: int
+    flushed: int
     underruns: int
     target_frames: int
     source_written: int
@@ -36,6 +43,79 @@ class LegCounters:
     render_written: int
     render_read: int
     render_lapped: int
+
+
+class Tap:
+    """A copy of every frame that one leg says. Made by :meth:`Leg.tap`.
+
+    One frame a tick: what the mix is made of, so that the sum of all taps is the mix and their
+    timestamps, the tick's, lie on one line. Flagged silent while nobody is audible in it, skipped
+    where the engine left a tick out; ``active_speakers`` is the leg's ``source_id`` while it is
+    audible (of a relay: who its frames say).
+    Thread: one reads the ring; all else from the loop's.
+    """
+
+    def __init__(self, tap: _native.Tap) -> None:
+        self._tap = tap
+        self.source_id = tap.source_id
+        self.ring = FrameRing._over(tap.ring)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no frame will come any more: closed, or its leg is. What waits can be read."""
+        return self._tap.ended
+
+    def close(self) -> None:
+        """Get no more frames, from the next tick on. Again is no error.
+
+        Raises: RuntimeError when the tick thread stands still; then the tap stays as it is.
+        """
+        self._tap.close()
+
+
+@dataclass(frozen=True, slots=True)
+class PluginPortCounters:
+    """Frames offered to a plugin, taken back in time, and missed: the dry frame went on.
+
+    ``offered`` = ``taken`` + ``missed``, once no tick is under way.
+    """
+
+    offered: int
+    taken: int
+    missed: int
+
+
+class PluginPort:
+    """Where a plugin takes part in what one leg says or hears. Made by :meth:`Leg.insert`.
+
+    At an edge of the tick the frame is written to ``dry``, and ``MediaPlatform.edge_fileno()``
+    becomes readable. What is written to ``wet`` with the dry frame's timestamp before the next
+    edge (5 ms later; 10 ms for a leg that hears in a bridge without inbound ports) goes on instead
+    of it; its samples count, what is known of the frame stays. What comes later is never played.
+    Ticks that the engine left out are not offered: timestamps show the gap.
+    Thread: one reads ``dry`` and writes ``wet``; all else from the loop's.
+    """
+
+    def __init__(self, insert: _native.Insert) -> None:
+        self._insert = insert
+        self.dry = FrameRing._over(insert.dry)
+        self.wet = FrameRing._over(insert.wet)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no frame will be offered any more: closed, or its leg is."""
+        return self._insert.ended
+
+    def counters(self) -> PluginPortCounters:
+        """Return the counts so far. Thread: any; a moment old."""
+        return PluginPortCounters(**self._insert.counters())
+
+    def close(self) -> None:
+        """Let frames pass by, from the next tick on. Again is no error.
+
+        Raises: RuntimeError when the tick thread stands still; then the port stays as it is.
+        """
+        self._insert.close()
 
 
 class Leg:
@@ -77,6 +157,39 @@ class Leg:
         if peer is not None:
             peer._leg = self
 
+    def insert(self, direction: Direction, slots: int = 8) -> PluginPort:
+        """Let a plugin change what this leg says (inbound) or hears (outbound), from the next tick.
+
+        Units:  slots of each ring, in frames, a power of two.
+        Raises: ValueError on another number or direction; RuntimeError when the leg is closed, or
+                has a port of that direction.
+
+        All legs of a bridge with an inbound port are mixed at t + 5 ms instead of t, a leg with an
+        outbound port is sent its frame at t + 10 ms and no longer shares its encoder. A tick that
+        begins more than 5 ms late waits for no plugin. Other bridges notice nothing.
+        """
+        if direction not in DIRECTIONS:
+            raise ValueError(f"expected inbound or outbound, got {direction!r}")
+        return PluginPort(self._leg.insert(DIRECTIONS.index(direction), slots))
+
+    def flush(self) -> None:
+        """Drop what waits to be heard from this leg's far end (barge-in).
+
+        At the next tick the frame that is due fades out within 5 ms, then there is silence, and
+        nothing is concealed. What is written, or pushed, after this call is played.
+        Raises: RuntimeError when the leg is closed.
+        """
+        self._leg.flush()
+
+    def tap(self, slots: int = 16) -> Tap:
+        """Hear what this leg says, from the next tick on, without any part in the call.
+
+        Units:  slots of the ring, in frames, a power of two: how late a reader may come.
+        Raises: ValueError on another number; RuntimeError when the leg is closed or has four taps.
+        The tap lasts until it is closed, or the leg.
+        """
+        return Tap(self._leg.tap(slots))
+
     def counters(self) -> LegCounters:
         """Return the counts so far, also after the leg was closed. Thread: any."""
         if self._peer is not None:
@@ -87,7 +200,7 @@ class Leg:
             **counts,
             source_written=source.written,
             # The playout drops late frames by skipping them in the ring; trimmed ones it has read.
-            source_lapped=source.skipped - counts["late"],
+            source_lapped=source.skipped - counts["late"] - counts["flushed"],
             render_written=render.written,
             render_read=render.read,
             render_lapped=render.skipped,
@@ -115,6 +228,7 @@ class Leg:
             skipped=counts["skipped_ticks"],
             late=counts["late"],
             trimmed=0,
+            flushed=counts["flushed"],
             underruns=counts["underruns"],
             target_frames=-(-counts["target_ms"] // FRAME_MS),
             source_written=counts["packets"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -41,6 +43,8 @@ class AudioFrame(np.ndarray[tuple[int], np.dtype[np.int16]]):
     frame_flags: int = 0
     """The description as the FLAG_ numbers that rings and the media link carry."""
     active_speakers: tuple[int, ...] = ()
+    unmixed: Mapping[int, AudioFrame] = MappingProxyType({})
+    """Of a mix, each speaker's frame of the same tick by source id, where that was asked for."""
 
     def __array_finalize__(self, parent: NDArray[Any] | None) -> None:
         """Carry the description over to views and results of arithmetic."""

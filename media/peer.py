@@ -191,7 +191,8 @@ class Peer:
     ) -> None:
         """Take a frame of a media link, as if it were a packet that came now.
 
-        Shape:  640 bytes of Pcm16K. Units: timestamp_samples at 16 kHz, modulo 2**32 as sequence.
+        Shape:  640 bytes of Pcm16K, or none for a silent frame.
+        Units:  timestamp_samples at 16 kHz, modulo 2**32 as sequence.
         Raises: ValueError on another length, or without a payload type for ``pcm16k``.
         """
         self._peer.push(

@@ -165,10 +165,28 @@ class MediaPlatform:
             lateness_max_us=float(lateness.max()) if lateness.size else 0.0,
         )
 
+    def edge_fileno(self) -> int:
+        """Return an eventfd, readable after each edge at which frames were offered to ports.
+
+        Read 8 bytes to take all edges so far; the platform closes it. For the plugin worker alone.
+        """
+        return self._engine.edge_fileno()
+
     def lateness_us(self, since_tick: int = 0) -> NDArray[np.float32]:
         """Return how late each remembered tick from *since_tick* on started, thread by thread."""
         logs = [
             np.frombuffer(self._engine.lateness_ns(since_tick, thread), np.uint32)
+            for thread in range(self._engine.tick_threads)
+        ]
+        return (np.concatenate(logs) / 1000.0).astype(np.float32)
+
+    def edge_lateness_us(self, since_tick: int = 0) -> NDArray[np.float32]:
+        """Return how late the last edge of each remembered tick from *since_tick* on was.
+
+        Thread by thread; 0 where a tick had no edge but its first, or was too late to wait.
+        """
+        logs = [
+            np.frombuffer(self._engine.edge_lateness_ns(since_tick, thread), np.uint32)
             for thread in range(self._engine.tick_threads)
         ]
         return (np.concatenate(logs) / 1000.0).astype(np.float32)

@@ -28,6 +28,28 @@ void mm_bridge_set_plan(void *target, void *value) {
     }
 }
 
+void mm_bridge_insert(void *target, void *value) {
+    mm_bridge *bridge = target;
+    mm_insert *insert = value;
+    mm_leg *leg = insert->leg;
+    leg->insert[insert->direction] = insert;
+    bridge->inserts[insert->direction]++;
+    /* Another mix from the next tick on: its encoder is its own from the last frame on. */
+    mm_encode_leg *encoder = insert->direction == MM_OUTBOUND ? mm_leg_encoder(leg) : NULL;
+    if (encoder && leg->group) mm_encode_leg_part(leg->group, encoder);
+}
+
+void mm_bridge_withdraw(void *target, void *value) {
+    mm_bridge *bridge = target;
+    mm_insert *insert = value;
+    insert->leg->insert[insert->direction] = NULL;
+    bridge->inserts[insert->direction]--;
+}
+
+enum mm_edge mm_bridge_last_edge(const mm_bridge *bridge) {
+    return bridge->inserts[MM_OUTBOUND] ? MM_EDGE_SEND : bridge->inserts[MM_INBOUND] ? MM_EDGE_MIX : MM_EDGE_GATHER;
+}
+
 /* What a mix is called when all that is audible in it is. */
 static const uint32_t KINDS[] = {MM_FRAME_CONCEALED, MM_FRAME_FEC, MM_FRAME_COMFORT};
 #define KIND_COUNT (sizeof KINDS / sizeof *KINDS)
@@ -46,18 +68,54 @@ typedef struct audible {
     } speaker[2 * MM_SPEAKERS];
 } audible;
 
-static void gather(mm_plan *plan, int64_t now_ns) {
-    plan->open = 0;
+static int16_t *row_at(const mm_plan *plan, size_t row) { return plan->block + row * MM_FRAME_SAMPLES; }
+
+static void begin_rows(mm_plan *plan) {
+    plan->open = plan->tapped = 0;
     memset(plan->open_mask, 0, (plan->legs + 63) / 64 * 8);
+}
+
+/* The frame in the first free row is what leg *i* says. */
+static void add_row(mm_plan *plan, size_t i) {
+    mm_leg *leg = plan->leg[i];
+    int16_t *row = row_at(plan, plan->open);
+    if (leg->taps.count) {
+        mm_taps_keep(&leg->taps, row);
+        plan->tapped++;
+    }
+    leg->is_open = plan->gated ? mm_gate_frame(&leg->gate, row) : 1;
+    if (!leg->is_open) return; /* the next one's frame goes over this one's zeros */
+    leg->row = plan->open;
+    plan->open_leg[plan->open++] = i;
+    plan->open_mask[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+static void gather(mm_plan *plan, int64_t now_ns) {
+    begin_rows(plan);
+    for (size_t i = 0; i < plan->legs; i++) {
+        mm_leg_pull(plan->leg[i], now_ns, row_at(plan, plan->open));
+        add_row(plan, i);
+    }
+}
+
+/* Where plugins take part: each leg's frame stands in a row of its own until it is known what became of it. */
+static void gather_dry(mm_plan *plan, int64_t now_ns) {
     for (size_t i = 0; i < plan->legs; i++) {
         mm_leg *leg = plan->leg[i];
-        int16_t *row = plan->block + plan->open * MM_FRAME_SAMPLES;
-        mm_leg_pull(leg, now_ns, row);
-        leg->is_open = plan->gated ? mm_gate_frame(&leg->gate, row) : 1;
-        if (!leg->is_open) continue; /* the next one's frame goes over this one's zeros */
-        leg->row = plan->open;
-        plan->open_leg[plan->open++] = i;
-        plan->open_mask[i / 64] |= UINT64_C(1) << (i % 64);
+        mm_leg_pull(leg, now_ns, row_at(plan, i));
+        mm_insert *insert = leg->insert[MM_INBOUND];
+        if (insert) mm_insert_offer(insert, &leg->heard, now_ns / 100, row_at(plan, i));
+    }
+}
+
+static void gather_wet(mm_plan *plan) {
+    begin_rows(plan);
+    for (size_t i = 0; i < plan->legs; i++) {
+        mm_leg *leg = plan->leg[i];
+        if (leg->insert[MM_INBOUND] && mm_insert_take(leg->insert[MM_INBOUND], row_at(plan, i)))
+            leg->heard.flags &= ~(uint32_t)MM_FRAME_SILENCE; /* what the plugin says may be heard */
+        if (plan->open < i) memcpy(row_at(plan, plan->open), row_at(plan, i), MM_FRAME_BYTES);
+        add_row(plan, i);
     }
 }
 
@@ -109,6 +167,25 @@ static void judge(const mm_plan *plan, audible *a) {
     }
 }
 
+/* A tap has what the mix has: nobody audible is silence, whatever the source says of it. */
+static void tell_taps(const mm_plan *plan, int64_t now_ns) {
+    for (size_t i = 0; i < plan->legs; i++) {
+        mm_leg *leg = plan->leg[i];
+        if (!leg->taps.count) continue;
+        mm_meta meta = leg->heard;
+        meta.timestamp = now_ns / 100;
+        if (!leg->audible) {
+            meta.flags |= MM_FRAME_SILENCE;
+            meta.speaker_count = 0;
+        } else {
+            meta.flags &= ~(uint32_t)MM_FRAME_SILENCE;
+            if (!leg->relay) meta.speaker_count = 1;
+            if (!leg->relay) meta.speakers[0] = leg->source_id;
+        }
+        mm_taps_write(&leg->taps, &meta);
+    }
+}
+
 static int hears(const mm_plan *plan, size_t listener, size_t source) {
     const uint64_t *mask = plan->masks ? plan->masks[listener] : NULL;
     return mask ? mm_mask_has(mask, source) : source != listener;
@@ -147,11 +224,16 @@ static int8_t level_dbov(const int16_t *pcm) {
 static void render(mm_plan *plan, int64_t now_ns) {
     audible a;
     judge(plan, &a);
+    if (plan->tapped) tell_taps(plan, now_ns);
     mm_meta meta = {.timestamp = now_ns / 100};
     for (size_t i = 0; i < plan->legs; i++) {
-        if (mm_leg_encoder(plan->leg[i])) continue;
+        mm_leg *leg = plan->leg[i];
+        if (mm_leg_encoder(leg) && !leg->insert[MM_OUTBOUND]) continue;
         describe(plan, &a, i, &meta);
-        mm_ring_write(plan->leg[i]->render, &meta, plan->leg[i]->mix);
+        if (leg->insert[MM_OUTBOUND])
+            mm_insert_offer(leg->insert[MM_OUTBOUND], &meta, meta.timestamp, leg->mix);
+        else
+            mm_ring_write(leg->render, &meta, leg->mix);
     }
 }
 
@@ -160,7 +242,7 @@ static void encode(mm_encoding *encoding, const int16_t *shared_mix) {
     for (size_t i = 0; i < encoding->legs; i++) {
         const mm_leg *leg = encoding->leg[i];
         mm_encode_leg *encoder = mm_leg_encoder(leg);
-        if (!encoder) continue;
+        if (!encoder || leg->insert[MM_OUTBOUND]) continue;
         encoder->own_mix = leg->mix == shared_mix ? NULL : leg->mix;
         encoding->due[due++] = encoder;
     }
@@ -171,17 +253,35 @@ static void send_all(mm_encoding *encoding, mm_outbox *outbox, int64_t now_ns, c
                  int8_t shared_dbov) {
     for (size_t i = 0; i < encoding->legs; i++) {
         mm_leg *leg = encoding->leg[i];
-        if (!leg->has_peer) continue;
+        if (!leg->has_peer || leg->insert[MM_OUTBOUND]) continue;
         const int8_t dbov = leg->mix == shared_mix ? shared_dbov : level_dbov(leg->mix);
         mm_peer_send(leg->peer, outbox, now_ns, dbov);
     }
 }
 
-void mm_bridge_tick(mm_bridge *bridge, const mm_kernels *kernels, mm_outbox *outbox,
-                    int64_t now_ns) {
+/* What came back from the plugin of what a leg hears: into its own encoder, or its render ring. */
+static void send_wet(mm_leg *leg, mm_outbox *outbox, int64_t now_ns) {
+    mm_insert *insert = leg->insert[MM_OUTBOUND];
+    int16_t wet[MM_FRAME_SAMPLES];
+    memcpy(wet, leg->mix, sizeof wet);
+    if (mm_insert_take(insert, wet)) insert->offered.flags &= ~(uint32_t)MM_FRAME_SILENCE;
+    mm_encode_leg *encoder = mm_leg_encoder(leg);
+    if (!encoder) {
+        mm_ring_write(leg->render, &insert->offered, wet);
+    } else if (leg->group) {
+        encoder->own_mix = wet;
+        mm_encode_tick(leg->group, &encoder, 1, leg->mix, MM_FRAME_SAMPLES);
+        mm_peer_send(leg->peer, outbox, now_ns, level_dbov(wet));
+    }
+}
+
+static void send_all_wet(const mm_plan *plan, mm_outbox *outbox, int64_t now_ns) {
+    for (size_t i = 0; i < plan->legs; i++)
+        if (plan->leg[i]->insert[MM_OUTBOUND]) send_wet(plan->leg[i], outbox, now_ns);
+}
+
+static void mix(mm_bridge *bridge, const mm_kernels *kernels, mm_outbox *outbox, int64_t now_ns) {
     mm_plan *plan = bridge->plan;
-    if (!plan || plan->legs == 0) return;
-    gather(plan, now_ns);
     const int16_t *shared_mix = mm_mixdown(plan, kernels, &bridge->limiter);
     render(plan, now_ns);
     const int8_t shared_dbov = shared_mix ? level_dbov(shared_mix) : SILENCE_DBOV;
@@ -189,6 +289,28 @@ void mm_bridge_tick(mm_bridge *bridge, const mm_kernels *kernels, mm_outbox *out
         encode(&plan->encoding[g], shared_mix);
         send_all(&plan->encoding[g], outbox, now_ns, shared_mix, shared_dbov);
     }
+}
+
+int mm_bridge_tick(mm_bridge *bridge, enum mm_edge edge, const mm_kernels *kernels, mm_outbox *outbox,
+                   int64_t now_ns) {
+    mm_plan *plan = bridge->plan;
+    if (!plan || plan->legs == 0) return 0;
+    const int waits = bridge->inserts[MM_INBOUND] > 0;
+    if (edge == MM_EDGE_GATHER && waits) {
+        gather_dry(plan, now_ns);
+        return 1;
+    }
+    if (edge == MM_EDGE_SEND) {
+        if (bridge->inserts[MM_OUTBOUND]) send_all_wet(plan, outbox, now_ns);
+        return 0;
+    }
+    if (edge == MM_EDGE_MIX && !waits) return 0; /* was done */
+    if (waits)
+        gather_wet(plan);
+    else
+        gather(plan, now_ns);
+    mix(bridge, kernels, outbox, now_ns);
+    return bridge->inserts[MM_OUTBOUND] > 0;
 }
 
 void mm_bridge_skip(mm_bridge *bridge, uint64_t ticks, int64_t now_ns) {

@@ -25,13 +25,18 @@ mm_packet_thread *mm_engine_packet_thread(mm_engine *engine);
 /* Counts ticks for a reader of poll or epoll: readable after each. */
 int mm_engine_eventfd(const mm_engine *engine);
 
+/* The same for edges at which frames were offered to inserts. */
+int mm_engine_edge_fd(const mm_engine *engine);
+
 /* 0, or errno: nothing runs then. */
 int mm_engine_start(mm_engine *engine);
 void mm_engine_stop(mm_engine *engine);
 int mm_engine_running(const mm_engine *engine);
 
-/* Without the threads: tick in virtual time, in the caller's. */
-void mm_engine_run_ticks(mm_engine *engine, uint64_t count);
+/* Without the threads: tick in virtual time, in the caller's. *between* (may be NULL) is called between two edges of
+ * a tick; commands are carried out between two ticks, also those that it submits. */
+void mm_engine_run_ticks(mm_engine *engine, uint64_t count, const mm_edge_wait *between);
+int mm_engine_in_tick(const mm_engine *engine);
 /* Engine clock in ns: CLOCK_MONOTONIC, or the virtual time of run_ticks. */
 int64_t mm_engine_now_ns(const mm_engine *engine);
 

@@ -1,6 +1,6 @@
 /* What became of every packet and of every tick of one leg (design 4.5), and what was counted beside it.
  *
- * packets = decoded + late + duplicate + the reasons from MALFORMED to EVENT + buffered.
+ * packets = decoded + late + duplicate + the reasons from MALFORMED to FLUSHED + buffered.
  * ticks = voice + fec + concealed + comfort + silence + skipped.
  * samples: DECODED + MADE_UP + INSERTED = 320 * (ticks - skipped) + REMOVED + QUEUED.
  * One thread writes; any may read, a moment old.
@@ -23,7 +23,8 @@ enum mm_receive_counter {
     MM_RX_OVERFLOW,    /* more waited than there is room or delay for: the oldest went */
     MM_RX_UNDECODABLE, /* the decoder refused it: concealed */
     MM_RX_SILENT,      /* its level says silence, and so did its neighbours': never decoded */
-    MM_RX_EVENT,       /* a telephone event: not audio; last of the reasons */
+    MM_RX_EVENT,       /* a telephone event: not audio */
+    MM_RX_FLUSHED,     /* dropped by request; last of the reasons */
     MM_RX_BUFFERED,    /* now waiting */
 
     MM_RX_TICKS,
@@ -38,7 +39,7 @@ enum mm_receive_counter {
     MM_RX_MADE_UP_SAMPLES,   /* from redundancy, concealed, comfort noise, silence */
     MM_RX_CONCEALED_SAMPLES, /* of these, concealed */
     MM_RX_INSERTED_SAMPLES,  /* by stretching */
-    MM_RX_REMOVED_SAMPLES,   /* by stretching, or due in a tick that was left out */
+    MM_RX_REMOVED_SAMPLES,   /* by stretching, by request, or due in a tick that was left out */
     MM_RX_QUEUED_SAMPLES,    /* now decoded and not played */
 
     MM_RX_UNDERRUNS,  /* ticks that found nothing to play where something was due */

@@ -4,8 +4,6 @@
 
 #include "memory.h"
 
-#define TICKS_PER_FRAME (MM_FRAME_NS / 100)
-
 mm_leg *mm_leg_create(uint32_t source_id, int relay, int paced, uint32_t source_slots,
                       uint32_t render_slots, uint32_t target_frames, uint32_t max_frames) {
     mm_leg *leg = mm_pages_alloc(sizeof *leg);
@@ -44,8 +42,25 @@ void mm_leg_detach(void *target, void *unused) {
         atomic_store_explicit(mm_peer_owner(leg->peer), NULL, memory_order_release);
     }
     leg->peer = NULL;
+    leg->flushing = 0;
     leg->group = NULL;
     leg->has_peer = 0;
+}
+
+void mm_leg_flush_source(void *target, void *place) {
+    mm_leg *leg = target;
+    mm_playout_flush(&leg->playout, (uintptr_t)place);
+}
+
+void mm_leg_flush_peer(void *target, void *place) {
+    mm_leg *leg = target;
+    leg->flushing = 1;
+    leg->flush_arrivals = (uintptr_t)place;
+}
+
+static void flush_peer(mm_leg *leg, int64_t now_ns) {
+    leg->flushing = 0;
+    mm_peer_flush(leg->peer, leg->flush_arrivals, now_ns);
 }
 
 static int take_peer(mm_leg *leg) {
@@ -56,10 +71,12 @@ static int take_peer(mm_leg *leg) {
 }
 
 void mm_leg_pull(mm_leg *leg, int64_t now_ns, int16_t pcm[MM_FRAME_SAMPLES]) {
-    if (leg->peer && (leg->has_peer || take_peer(leg)))
+    if (leg->peer && (leg->has_peer || take_peer(leg))) {
+        if (leg->flushing) flush_peer(leg, now_ns);
         mm_peer_pull(leg->peer, now_ns, &leg->heard, pcm);
-    else
+    } else {
         mm_playout_pull(&leg->playout, &leg->heard, pcm);
+    }
 }
 
 mm_encode_leg *mm_leg_encoder(const mm_leg *leg) {
@@ -67,17 +84,10 @@ mm_encode_leg *mm_leg_encoder(const mm_leg *leg) {
 }
 
 void mm_leg_skip(mm_leg *leg, uint64_t ticks, int64_t timestamp) {
-    static const int16_t nothing[MM_FRAME_SAMPLES];
     if (leg->has_peer)
         mm_peer_skip(leg->peer, ticks);
     else
         mm_playout_skip(&leg->playout, ticks);
-    if (mm_leg_encoder(leg)) return;
-    /* More than a ring of them would only lap the reader: the last ones tell the same. */
-    const uint64_t slots = mm_ring_slots(leg->render);
-    for (uint64_t k = ticks > slots ? ticks - slots : 0; k < ticks; k++) {
-        const mm_meta meta = {.timestamp = timestamp + (int64_t)k * TICKS_PER_FRAME,
-                              .flags = MM_FRAME_SKIPPED | MM_FRAME_SILENCE};
-        mm_ring_write(leg->render, &meta, nothing);
-    }
+    mm_taps_skip(&leg->taps, ticks, timestamp);
+    if (!mm_leg_encoder(leg)) mm_ring_write_skipped(leg->render, ticks, timestamp);
 }

@@ -39,6 +39,9 @@ static int execute(PyObject *module) {
         add_type(module, &mm_leg_spec, &state->leg_type) < 0 ||
         add_type(module, &mm_peer_spec, &state->peer_type) < 0 ||
         add_type(module, &mm_port_spec, &state->port_type) < 0 ||
+        add_type(module, &mm_tap_spec, &state->tap_type) < 0 ||
+        add_type(module, &mm_insert_spec, &state->insert_type) < 0 ||
+        add_type(module, &mm_watchdog_spec, &state->watchdog_type) < 0 ||
         PyModule_AddFunctions(module, mm_library_methods) < 0)
         return -1;
     if (PyModule_AddIntConstant(module, "FRAME_SAMPLES", MM_FRAME_SAMPLES) < 0 ||
@@ -66,6 +69,9 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->leg_type);
     Py_VISIT(state->peer_type);
     Py_VISIT(state->port_type);
+    Py_VISIT(state->tap_type);
+    Py_VISIT(state->insert_type);
+    Py_VISIT(state->watchdog_type);
     return 0;
 }
 
@@ -77,6 +83,9 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->leg_type);
     Py_CLEAR(state->peer_type);
     Py_CLEAR(state->port_type);
+    Py_CLEAR(state->tap_type);
+    Py_CLEAR(state->insert_type);
+    Py_CLEAR(state->watchdog_type);
     return 0;
 }
 

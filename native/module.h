@@ -16,14 +16,16 @@
 
 typedef struct module_state {
     mm_isa isa;
-    PyTypeObject *ring_type, *engine_type, *bridge_type, *leg_type, *peer_type, *port_type;
+    PyTypeObject *ring_type, *engine_type, *bridge_type, *leg_type, *peer_type, *port_type,
+        *tap_type, *insert_type, *watchdog_type;
 } module_state;
 
 module_state *mm_module_state(PyObject *module);
 /* NULL with an exception: no state behind an object of ours is a bug. */
 module_state *mm_type_state(PyTypeObject *type);
 
-extern PyType_Spec mm_ring_spec, mm_engine_spec, mm_bridge_spec, mm_leg_spec, mm_peer_spec, mm_port_spec;
+extern PyType_Spec mm_ring_spec, mm_engine_spec, mm_bridge_spec, mm_leg_spec, mm_peer_spec, mm_port_spec,
+    mm_tap_spec, mm_insert_spec, mm_watchdog_spec;
 extern PyMethodDef mm_mix_methods[], mm_library_methods[];
 
 /* The bridges of one tick thread, as the control side sees them. */
@@ -52,6 +54,21 @@ typedef struct peer_object {
 
 typedef struct bridge_object bridge_object;
 
+typedef struct tap_object {
+    PyObject_HEAD
+    engine_object *engine;
+    leg_object *leg; /* that has it, and then holds a reference; borrowed */
+    uint32_t source_id;
+    mm_ring *ring;
+} tap_object;
+
+typedef struct insert_object {
+    PyObject_HEAD
+    engine_object *engine;
+    leg_object *leg; /* as a tap's */
+    mm_insert *insert;
+} insert_object;
+
 struct leg_object {
     PyObject_HEAD
     engine_object *engine;
@@ -59,6 +76,8 @@ struct leg_object {
     bridge_object *bridge; /* NULL: taken out; borrowed */
     PyObject *sources;     /* NULL: hears all others; else a tuple of legs */
     peer_object *peer;
+    tap_object *tap[MM_TAPS]; /* NULL where there is none */
+    insert_object *insert[MM_DIRECTIONS];
     size_t row;            /* in the plan being built */
 };
 
@@ -73,6 +92,21 @@ int mm_engine_enrol(engine_object *self, uint32_t lane, mm_bridge *bridge, int l
 PyObject *mm_bridge_object_new(PyTypeObject *type, engine_object *engine);
 /* NULL in leg: the peer is nobody's from now on. -1 and an exception: nothing has changed. */
 int mm_bridge_attach(leg_object *leg, peer_object *peer);
+/* Wait until commands about *leg* fit. -1 and RuntimeError when it is in no bridge (any more). */
+int mm_bridge_wait_for_leg(leg_object *leg);
+/* To the tick thread of *leg*, which is in a bridge; the caller has waited. */
+void mm_bridge_command(const leg_object *leg, mm_apply apply, void *target, void *value);
+
+/* The same for an insert that joins or leaves. */
+void mm_bridge_command_insert(const leg_object *leg, mm_insert *insert, int joins);
+
+PyObject *mm_insert_object_new(PyTypeObject *type, leg_object *leg, enum mm_direction direction,
+                               unsigned int slots);
+/* The leg lets go of it; its tick thread was told, or has let go of the leg. */
+void mm_insert_part(insert_object *insert);
+PyObject *mm_tap_object_new(PyTypeObject *type, leg_object *leg, unsigned int slots);
+/* The leg lets go of it: *command* tells the tick thread, unless it has let go of the leg. */
+void mm_tap_part(tap_object *tap, int command);
 
 PyObject *mm_peer_object_new(PyTypeObject *type, engine_object *engine, PyObject *args, PyObject *kwargs);
 PyObject *mm_port_object_new(PyTypeObject *type, engine_object *engine, PyObject *args, PyObject *kwargs);
@@ -87,7 +121,7 @@ const mm_srtp_library *mm_bound_srtp(void);
 /* A Python view of *ring*, which lives as long as *owner* does. */
 PyObject *mm_ring_view(PyTypeObject *ring_type, mm_ring *ring, PyObject *owner);
 /* 0 and an exception when *value* is not a power of two in [2, 4096]. */
-int mm_check_slots(const char *name, unsigned int value);
+int mm_check_slots(const char *name, unsigned long value);
 /* Speakers of a Python sequence into *meta*; the first MM_SPEAKERS. -1 and an exception. */
 int mm_read_speakers(PyObject *sequence, mm_meta *meta);
 /* Put *value* into *dict* under *name*. -1 and an exception. */

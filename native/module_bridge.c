@@ -216,6 +216,30 @@ int mm_bridge_attach(leg_object *leg, peer_object *peer) {
     return 0;
 }
 
+int mm_bridge_wait_for_leg(leg_object *leg) {
+    if (leg->bridge && mm_engine_wait_for_room(leg->engine, leg->bridge->lane) < 0) return -1;
+    if (leg->bridge) return 0; /* also after the wait, in which others run */
+    PyErr_SetString(PyExc_RuntimeError, "the leg is in no bridge");
+    return -1;
+}
+
+void mm_bridge_command(const leg_object *leg, mm_apply apply, void *target, void *value) {
+    mm_command_submit(commands_of(leg->bridge), apply, target, value);
+}
+
+void mm_bridge_command_insert(const leg_object *leg, mm_insert *insert, int joins) {
+    mm_bridge_command(leg, joins ? mm_bridge_insert : mm_bridge_withdraw, leg->bridge->bridge, insert);
+}
+
+/* The tick thread has another plan by now, or does not tick the bridge any more (*bridge* is NULL). */
+static void withdraw_all(const bridge_object *self, leg_object *leg, mm_bridge *bridge) {
+    for (int d = 0; d < MM_DIRECTIONS; d++) {
+        if (!leg->insert[d]) continue;
+        if (bridge) mm_command_submit(commands_of(self), mm_bridge_withdraw, bridge, leg->insert[d]->insert);
+        mm_insert_part(leg->insert[d]);
+    }
+}
+
 /* ---- Bridge --------------------------------------------------------------------------------- */
 
 PyObject *mm_bridge_object_new(PyTypeObject *type, engine_object *engine) {
@@ -260,6 +284,7 @@ static int close_bridge(bridge_object *self) {
     for (Py_ssize_t i = 0; i < count; i++) {
         leg_object *leg = leg_at(self->legs, i);
         let_go(leg, commands_of(self)); /* of a peer that another thread gave it while this one waited */
+        withdraw_all(self, leg, NULL);
         leg->bridge = NULL;
         Py_CLEAR(leg->sources); /* legs that name each other are a cycle */
     }
@@ -338,6 +363,7 @@ static PyObject *bridge_remove_leg(PyObject *object, PyObject *arg) {
         leg->bridge = self;
         return NULL;
     }
+    withdraw_all(self, leg, self->bridge);
     Py_CLEAR(leg->sources);
     return Py_NewRef(Py_None);
 }

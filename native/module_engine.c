@@ -116,6 +116,10 @@ static PyObject *engine_start(PyObject *object, PyObject *unused) {
     (void)unused;
     mm_engine *engine = ((engine_object *)object)->engine;
     int error;
+    if (mm_engine_in_tick(engine)) {
+        PyErr_SetString(PyExc_RuntimeError, "run_ticks has not returned yet");
+        return NULL;
+    }
     Py_BEGIN_ALLOW_THREADS
     error = mm_engine_start(engine);
     Py_END_ALLOW_THREADS
@@ -138,15 +142,35 @@ static PyObject *engine_stop(PyObject *object, PyObject *unused) {
     return Py_NewRef(Py_None);
 }
 
-static PyObject *engine_run_ticks(PyObject *object, PyObject *arg) {
+/* What run_ticks calls between two edges; what it raised ends the run. */
+typedef struct virtual_wait {
+    PyObject *between;
+    int failed;
+} virtual_wait;
+
+static void call_between(void *context, int64_t at_ns) {
+    (void)at_ns;
+    virtual_wait *wait = context;
+    if (wait->failed) return;
+    PyObject *result = PyObject_CallObject(wait->between, NULL);
+    wait->failed = !result;
+    Py_XDECREF(result);
+}
+
+static PyObject *engine_run_ticks(PyObject *object, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"count", "between", NULL};
     mm_engine *engine = ((engine_object *)object)->engine;
-    const unsigned long long count = PyLong_AsUnsignedLongLong(arg);
-    if (PyErr_Occurred()) return NULL;
-    if (mm_engine_running(engine)) {
-        PyErr_SetString(PyExc_RuntimeError, "run_ticks drives an engine that is not started");
+    unsigned long long count;
+    virtual_wait wait = {Py_None, 0};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "K|O:run_ticks", names, &count, &wait.between)) return NULL;
+    if (mm_engine_running(engine) || mm_engine_in_tick(engine)) {
+        PyErr_SetString(PyExc_RuntimeError, "run_ticks drives an engine that is not started, and not from within");
         return NULL;
     }
-    mm_engine_run_ticks(engine, count);
+    const mm_edge_wait between = {call_between, &wait};
+    for (unsigned long long n = 0; n < count && !wait.failed; n++)
+        mm_engine_run_ticks(engine, 1, wait.between == Py_None ? NULL : &between);
+    if (wait.failed) return NULL;
     mm_engine_reclaim(engine);
     return Py_NewRef(Py_None);
 }
@@ -154,6 +178,11 @@ static PyObject *engine_run_ticks(PyObject *object, PyObject *arg) {
 static PyObject *engine_fileno(PyObject *object, PyObject *unused) {
     (void)unused;
     return PyLong_FromLong(mm_engine_eventfd(((engine_object *)object)->engine));
+}
+
+static PyObject *engine_edge_fileno(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromLong(mm_engine_edge_fd(((engine_object *)object)->engine));
 }
 
 static PyObject *engine_now(PyObject *object, PyObject *unused) {
@@ -234,6 +263,10 @@ static PyObject *engine_tick_times(PyObject *object, PyObject *args) {
     return tick_log(object, args, MM_TICK_BUSY);
 }
 
+static PyObject *engine_edge_lateness(PyObject *object, PyObject *args) {
+    return tick_log(object, args, MM_TICK_EDGE_LATENESS);
+}
+
 static PyObject *scheduling_name(int scheduling) {
     static const char *const names[] = {[MM_SCHED_NONE] = "none",
                                         [MM_SCHED_FIFO] = "fifo",
@@ -256,8 +289,11 @@ static PyObject *engine_tick_threads(PyObject *object, void *unused) {
 static PyMethodDef methods[] = {
     {"start", engine_start, METH_NOARGS, "Start the tick threads and the packet thread."},
     {"stop", engine_stop, METH_NOARGS, "Stop them and wait for their end."},
-    {"run_ticks", engine_run_ticks, METH_O, "Tick so often in this thread, in virtual time."},
+    {"run_ticks", (PyCFunction)(void (*)(void))engine_run_ticks, METH_VARARGS | METH_KEYWORDS,
+     "Tick so often in this thread, in virtual time, and call between the edges of a tick."},
     {"fileno", engine_fileno, METH_NOARGS, "An eventfd, readable after each tick."},
+    {"edge_fileno", engine_edge_fileno, METH_NOARGS,
+     "An eventfd, readable after each edge at which frames were offered to plugins."},
     {"now", engine_now, METH_NOARGS, "The engine's clock in 100 ns ticks."},
     {"add_bridge", engine_add_bridge, METH_NOARGS, "A new bridge with no legs."},
     {"open_port", (PyCFunction)(void (*)(void))engine_open_port, METH_VARARGS | METH_KEYWORDS,
@@ -270,6 +306,8 @@ static PyMethodDef methods[] = {
      "Lateness of the remembered ticks of a thread from one on, as uint32 nanoseconds."},
     {"tick_times_ns", engine_tick_times, METH_VARARGS,
      "How long the remembered ticks of a thread took from one on, as uint32 nanoseconds."},
+    {"edge_lateness_ns", engine_edge_lateness, METH_VARARGS,
+     "How late the last edges of the remembered ticks of a thread were from one on, as uint32 nanoseconds."},
     {NULL, NULL, 0, NULL}};
 
 static PyGetSetDef members[] = {

@@ -8,6 +8,10 @@ static void leg_dealloc(PyObject *object) {
      * for the note the leg's own memory stays: a leak, not a use after free. */
     if (self->leg) mm_engine_retire(self->engine->engine, self->leg, mm_leg_destroy);
     Py_XDECREF(self->sources);
+    for (size_t i = 0; i < MM_TAPS; i++)
+        if (self->tap[i]) mm_tap_part(self->tap[i], 0);
+    for (size_t d = 0; d < MM_DIRECTIONS; d++)
+        if (self->insert[d]) mm_insert_part(self->insert[d]);
     if (self->peer) self->peer->leg = NULL;
     Py_XDECREF((PyObject *)self->peer);
     Py_XDECREF((PyObject *)self->engine);
@@ -66,7 +70,7 @@ static PyObject *leg_counters(PyObject *object, PyObject *unused) {
         [MM_LEG_SILENCE] = "silence",     [MM_LEG_CONCEALED] = "concealed",
         [MM_LEG_SKIPPED] = "skipped",     [MM_LEG_LATE] = "late",
         [MM_LEG_TRIMMED] = "trimmed",     [MM_LEG_UNDERRUNS] = "underruns",
-        [MM_LEG_TARGET] = "target_frames"};
+        [MM_LEG_TARGET] = "target_frames", [MM_LEG_FLUSHED] = "flushed"};
     const mm_playout *playout = &((leg_object *)object)->leg->playout;
     PyObject *counters = PyDict_New();
     for (int i = 0; counters && i < MM_LEG_COUNTERS; i++)
@@ -76,9 +80,44 @@ static PyObject *leg_counters(PyObject *object, PyObject *unused) {
     return counters;
 }
 
+static PyObject *leg_flush(PyObject *object, PyObject *unused) {
+    (void)unused;
+    leg_object *self = (leg_object *)object;
+    /* What waits now: what the caller writes after this is already the next. */
+    const uint64_t written = mm_ring_written(self->leg->source);
+    peer_object *peer = self->peer;
+    const uint64_t arrivals = peer ? mm_peer_arrivals(peer->peer) : 0;
+    if (mm_bridge_wait_for_leg(self) < 0) return NULL;
+    if (peer && self->peer == peer)
+        mm_bridge_command(self, mm_leg_flush_peer, self->leg, (void *)(uintptr_t)arrivals);
+    mm_bridge_command(self, mm_leg_flush_source, self->leg, (void *)(uintptr_t)written);
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *leg_tap(PyObject *object, PyObject *arg) {
+    const unsigned long slots = PyLong_AsUnsignedLong(arg);
+    if (PyErr_Occurred() || !mm_check_slots("slots", slots)) return NULL;
+    const module_state *state = mm_type_state(Py_TYPE(object));
+    return state ? mm_tap_object_new(state->tap_type, (leg_object *)object, (unsigned int)slots) : NULL;
+}
+
+static PyObject *leg_insert(PyObject *object, PyObject *args) {
+    unsigned int outbound, slots;
+    if (!PyArg_ParseTuple(args, "II:insert", &outbound, &slots) || !mm_check_slots("slots", slots)) return NULL;
+    if (outbound > 1) return PyErr_Format(PyExc_ValueError, "expected direction 0 or 1, got %u", outbound);
+    const module_state *state = mm_type_state(Py_TYPE(object));
+    return state ? mm_insert_object_new(state->insert_type, (leg_object *)object,
+                                        (enum mm_direction)outbound, slots)
+                 : NULL;
+}
+
 static PyMethodDef leg_methods[] = {
     {"attach", leg_attach, METH_O,
      "Hear and be heard through a peer, taken from the leg that had it; None: through the rings."},
+    {"insert", leg_insert, METH_VARARGS,
+     "Let a plugin take part in what this leg says (0) or hears (1), over rings of so many slots."},
+    {"flush", leg_flush, METH_NOARGS, "Drop what waits to be heard from this leg's far end."},
+    {"tap", leg_tap, METH_O, "A ring of so many slots with every frame that this leg says."},
     {"counters", leg_counters, METH_NOARGS, "Ticks by what they played, and what was dropped."},
     {NULL, NULL, 0, NULL}};
 

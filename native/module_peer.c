@@ -14,6 +14,7 @@ static const char *const LEDGER_NAMES[MM_RX_COUNTERS] = {
     [MM_RX_UNDECODABLE] = "undecodable",
     [MM_RX_SILENT] = "silent",
     [MM_RX_EVENT] = "event",
+    [MM_RX_FLUSHED] = "flushed",
     [MM_RX_BUFFERED] = "buffered",
     [MM_RX_TICKS] = "ticks",
     [MM_RX_VOICE] = "voice_ticks",
@@ -190,12 +191,12 @@ static PyObject *peer_push(PyObject *object, PyObject *args, PyObject *kwargs) {
     mm_meta meta = {.flags = flags};
     int16_t frame[MM_FRAME_SAMPLES];
     int result = -2;
-    if (pcm.len != MM_FRAME_BYTES)
-        PyErr_Format(PyExc_ValueError, "pcm: expected %u bytes, got %zd", MM_FRAME_BYTES, pcm.len);
+    if (pcm.len && pcm.len != MM_FRAME_BYTES)
+        PyErr_Format(PyExc_ValueError, "pcm: expected %u bytes, or none, got %zd", MM_FRAME_BYTES, pcm.len);
     else if (!speakers || mm_read_speakers(speakers, &meta) == 0) {
-        memcpy(frame, pcm.buf, sizeof frame);
-        result = mm_peer_push_pcm(self->peer, (uint32_t)sequence, (uint32_t)timestamp, &meta, frame,
-                                  mm_engine_now_ns(self->engine->engine));
+        if (pcm.len) memcpy(frame, pcm.buf, sizeof frame);
+        result = mm_peer_push_pcm(self->peer, (uint32_t)sequence, (uint32_t)timestamp, &meta,
+                                  pcm.len ? frame : NULL, mm_engine_now_ns(self->engine->engine));
         if (result < 0) PyErr_SetString(PyExc_ValueError, "expected a peer that takes pcm16k");
     }
     PyBuffer_Release(&pcm);

@@ -7,9 +7,9 @@ typedef struct ring_object {
     PyObject *owner; /* NULL: the ring is ours */
 } ring_object;
 
-int mm_check_slots(const char *name, unsigned int value) {
+int mm_check_slots(const char *name, unsigned long value) {
     if (value >= 2 && value <= 4096 && (value & (value - 1)) == 0) return 1;
-    PyErr_Format(PyExc_ValueError, "%s: expected a power of two from 2 to 4096, got %u", name,
+    PyErr_Format(PyExc_ValueError, "%s: expected a power of two from 2 to 4096, got %lu", name,
                  value);
     return 0;
 }

@@ -123,6 +123,8 @@ int64_t mm_peer_last_heard_ns(const mm_peer *p) {
     return atomic_load_explicit(&p->last_heard_ns, memory_order_relaxed);
 }
 
+uint64_t mm_peer_arrivals(const mm_peer *p) { return mm_packet_ring_written(p->ring); }
+
 const mm_ledger *mm_peer_ledger(const mm_peer *p) { return mm_receiver_ledger(p->receiver); }
 
 uint64_t mm_peer_count(const mm_peer *p, enum mm_peer_counter which) {

@@ -114,6 +114,8 @@ int mm_peer_read_tone(mm_peer *p, mm_tone *tone);
 void mm_peer_heard(mm_peer *p, int64_t now_ns);
 /* 0: never. Media counts once it is decrypted. */
 int64_t mm_peer_last_heard_ns(const mm_peer *p);
+/* How many datagrams were put into the ring so far. */
+uint64_t mm_peer_arrivals(const mm_peer *p);
 uint64_t mm_peer_count(const mm_peer *p, enum mm_peer_counter which);
 /* Of the enum without MM_PEER_, in small letters; NULL for none. */
 const char *mm_peer_counter_name(enum mm_peer_counter which);
@@ -125,7 +127,8 @@ const mm_ledger *mm_peer_ledger(const mm_peer *p);
 void mm_peer_receive(mm_peer *p, uint8_t *bytes, size_t size, enum mm_datagram_kind kind, int64_t arrival_ns);
 /* Instead of the packet thread, from one thread at a time: a frame of a media link. settings->receive.types
  * has a payload type for MM_PCM16K. Of *meta*, flags and speakers go along. Frames come in
- * order: a number or timestamp that steps back is a link that begins anew. 0; -1: no such payload type. */
+ * order: a number or timestamp that steps back is a link that begins anew. NULL in pcm: a silent frame. 0; -1: no
+ * such payload type. */
 int mm_peer_push_pcm(mm_peer *p, uint32_t sequence, uint32_t timestamp_samples, const mm_meta *meta,
                      const int16_t pcm[MM_FRAME_SAMPLES], int64_t arrival_ns);
 
@@ -133,6 +136,8 @@ int mm_peer_push_pcm(mm_peer *p, uint32_t sequence, uint32_t timestamp_samples, 
 
 /* One frame of what the far end says. *meta* has flags and, from a link, speakers. */
 void mm_peer_pull(mm_peer *p, int64_t now_ns, mm_meta *meta, int16_t pcm[MM_FRAME_SAMPLES]);
+/* Before this tick's pull: what had come when the control side asked mm_peer_arrivals is not wanted any more. */
+void mm_peer_flush(mm_peer *p, uint64_t arrivals, int64_t now_ns);
 /* So many ticks were left out: neither heard nor sent, and time goes on in both directions. */
 void mm_peer_skip(mm_peer *p, uint64_t ticks);
 /* To be put into the group of mm_peer_codec and mm_peer_encoder_settings; before a peer leaves a bridge,

@@ -94,9 +94,10 @@ static void take_rtcp(mm_peer *p, const uint8_t *bytes, size_t size, int64_t arr
 /* ---- a tick ---------------------------------------------------------------------------------- */
 
 /* A ring full at most: whoever floods a leg does not hold up its tick. */
-static void drain(mm_peer *p) {
+static void drain(mm_peer *p, uint64_t most) {
     alignas(8) uint8_t bytes[MM_PEER_RING_BYTES];
-    for (uint32_t n = 0; n < MM_PEER_RING_SLOTS; n++) {
+    if (most > MM_PEER_RING_SLOTS) most = MM_PEER_RING_SLOTS;
+    for (uint64_t n = 0; n < most; n++) {
         size_t size;
         int64_t arrival_ns;
         if (!mm_packet_ring_read(p->ring, bytes, &size, &arrival_ns)) return;
@@ -124,7 +125,7 @@ static void publish(mm_peer *p) {
 
 void mm_peer_pull(mm_peer *p, int64_t now_ns, mm_meta *meta, int16_t pcm[MM_FRAME_SAMPLES]) {
     mm_peer_hearing *in = &p->in;
-    drain(p);
+    drain(p, MM_PEER_RING_SLOTS);
     mm_tone tone;
     if (mm_telephone_in_expire(&in->telephone, now_ns, &tone)) tell(p, &tone);
     /* What came while nobody listened, before the first tick too, is not played late. */
@@ -135,6 +136,12 @@ void mm_peer_pull(mm_peer *p, int64_t now_ns, mm_meta *meta, int16_t pcm[MM_FRAM
     if (++in->unpublished_ticks < PUBLISH_TICKS) return;
     in->unpublished_ticks = 0;
     publish(p);
+}
+
+void mm_peer_flush(mm_peer *p, uint64_t arrivals, int64_t now_ns) {
+    const uint64_t taken = mm_packet_ring_read_count(p->ring) + mm_packet_ring_lapped(p->ring);
+    if (arrivals > taken) drain(p, arrivals - taken);
+    mm_receiver_flush(p->receiver, now_ns);
 }
 
 void mm_peer_hearing_skip(mm_peer *p, uint64_t ticks) {

@@ -1,21 +1,12 @@
-#include "receive.h"
-
-#include <stdalign.h>
 #include <string.h>
 
-#include "delay.h"
-#include "drift.h"
-#include "jitter.h"
+#include "fade.h"
 #include "memory.h"
-#include "noise.h"
-#include "pace.h"
 #include "pcm16k.h"
-#include "redundancy.h"
-#include "sound.h"
+#include "receive_parts.h"
 
 #define CONCEAL_SAMPLES 3200u /* 200 ms: by then every concealment has faded out */
 #define REST_TICKS 25u    /* half a second of nothing: beyond the gate's hangover nobody hears it */
-#define KEPT 3u           /* silent packets that a decoder is warmed up with */
 #define GRAIN 40u         /* concealment comes in steps of 2.5 ms (libopus) */
 #define FRAME MM_FRAME_SAMPLES
 #define STUCK_PACKETS 5u  /* so many late in a row: it is the timeline that is wrong */
@@ -25,44 +16,6 @@
  * neighbour, and its frames tell at once what it takes. */
 #define START_NS INT64_C(40000000)
 #define SHED_TO_NS INT64_C(60000000) /* then as at the start of a call */
-#define OPUS_PAUSE_BYTES 2u /* RFC 6716: a packet of a table of contents and nothing says pause */
-
-enum state {
-    IDLE,    /* nothing is known of what comes: silence */
-    PAUSED,  /* the source said that it pauses: its noise, then silence */
-    PLAYING,
-};
-
-struct mm_receiver {
-    alignas(64) mm_ledger ledger;
-    mm_receiver_settings settings;
-    mm_delay delay;
-    int64_t start_ns;        /* delay in hand before it is known what is needed */
-    mm_drift drift;
-    mm_pace pace;
-    enum state state;
-    int64_t next_samples;    /* media time of what is to be decoded next */
-    uint32_t ahead_samples;  /* concealed beyond it because nothing had come: that audio may still come */
-    uint32_t run_samples;    /* concealed without a packet, up to now */
-    uint32_t late_in_row, quiet_ticks;
-    int loud;                /* something other than silence went into this tick */
-    int after_silent;        /* the last packet was silent: what is missing after it is, too */
-    int after_event;         /* a telephone event was the last that came in order */
-    mm_redundancy redundancy;
-    uint32_t packet_samples; /* of the last one */
-    mm_noise noise;
-    uint32_t kept_count;
-    mm_packet kept[KEPT];
-    int decoding;            /* the decoder below is one for *codec* and *stream* */
-    uint8_t codec, stream;
-    mm_sound sound;
-    mm_jitter jitter;
-    alignas(64) uint8_t decoder[];
-};
-
-static void count(mm_receiver *r, enum mm_receive_counter which, uint64_t more) {
-    mm_ledger_add(&r->ledger, which, more);
-}
 
 size_t mm_receiver_bytes(void) {
     size_t most = 0;
@@ -99,71 +52,17 @@ int mm_receiver_follows(const mm_receiver *r, uint32_t ssrc) {
     return r->jitter.top_sequence && r->jitter.ssrc == ssrc;
 }
 
-/* ---- in -------------------------------------------------------------------------------------- */
-
-static int is_silent(const mm_receiver *r, const mm_rtp *rtp, uint8_t codec) {
-    if (codec == MM_OPUS && rtp->payload_size <= OPUS_PAUSE_BYTES) return 1;
-    return rtp->level_dbov != MM_RTP_NO_LEVEL && r->settings.silent_dbov < 0 &&
-           rtp->level_dbov <= r->settings.silent_dbov;
-}
-
-void mm_receiver_push_rtp(mm_receiver *r, const mm_rtp *rtp, int64_t arrival_ns) {
-    count(r, MM_RX_PACKETS, 1);
-    const uint8_t type = r->settings.types[rtp->payload_type & 127];
-    mm_jitter_note note = {.clock_hz = 8000, .kind = MM_PACKET_AUDIO};
-    if (type == MM_TYPE_NONE) {
-        count(r, MM_RX_TYPE, 1);
-        return;
-    }
-    if (type == MM_TYPE_NOISE || type == MM_TYPE_EVENT) {
-        note.kind = type == MM_TYPE_NOISE ? MM_PACKET_NOISE : MM_PACKET_EVENT;
-    } else {
-        note.codec = (uint8_t)(type - 1);
-        note.clock_hz = mm_codec_clock_hz((enum mm_codec)note.codec);
-        const int samples =
-            rtp->payload_size && rtp->payload_size <= MM_JITTER_BLOCK_BYTES
-                ? mm_codec_packet_samples((enum mm_codec)note.codec, rtp->payload, rtp->payload_size)
-                : -1;
-        if (samples <= 0 || samples > MM_PACKET_SAMPLES_MAX) {
-            count(r, MM_RX_PAYLOAD, 1);
-            return;
-        }
-        note.samples = (uint32_t)samples;
-        note.silent = (uint8_t)is_silent(r, rtp, note.codec);
-    }
-    int64_t offset_ns = 0;
-    const uint32_t jumps = r->jitter.jumps;
-    if (!mm_jitter_put(&r->jitter, rtp, &note, arrival_ns, &offset_ns)) return;
-    if (jumps != r->jitter.jumps) {
-        memset(&r->delay, 0, sizeof r->delay);
-        memset(&r->drift, 0, sizeof r->drift);
-    }
-    mm_delay_put(&r->delay, offset_ns, arrival_ns);
-    if (mm_drift_put(&r->drift, offset_ns, arrival_ns))
-        mm_ledger_set(&r->ledger, MM_RX_DRIFT_PPB, (uint64_t)(int64_t)mm_drift_ppb(&r->drift));
-}
-
-void mm_receiver_push(mm_receiver *r, const uint8_t *bytes, size_t size, int64_t arrival_ns) {
-    mm_rtp rtp;
-    if (mm_rtp_parse(&rtp, bytes, size, r->settings.level_extension_id) == 0) {
-        mm_receiver_push_rtp(r, &rtp, arrival_ns);
-    } else {
-        count(r, MM_RX_PACKETS, 1);
-        count(r, MM_RX_MALFORMED, 1);
-    }
-}
-
 /* ---- what is written to the queue ------------------------------------------------------------ */
 
 static void wrote(mm_receiver *r, uint32_t samples, enum mm_sound_kind kind) {
     if (kind == MM_SOUND_SILENCE) memset(&r->sound.label, 0, sizeof r->sound.label);
     mm_sound_wrote(&r->sound, samples, kind);
     if (kind == MM_SOUND_VOICE) {
-        count(r, MM_RX_DECODED_SAMPLES, samples);
+        mm_receive_count(r, MM_RX_DECODED_SAMPLES, samples);
         return;
     }
-    count(r, MM_RX_MADE_UP_SAMPLES, samples);
-    if (kind == MM_SOUND_CONCEALED) count(r, MM_RX_CONCEALED_SAMPLES, samples);
+    mm_receive_count(r, MM_RX_MADE_UP_SAMPLES, samples);
+    if (kind == MM_SOUND_CONCEALED) mm_receive_count(r, MM_RX_CONCEALED_SAMPLES, samples);
 }
 
 static void write_zeros(mm_receiver *r, uint32_t samples) {
@@ -216,10 +115,10 @@ static int decode(mm_receiver *r, const mm_packet *packet) {
 /* ---- packets that need no decoding ----------------------------------------------------------- */
 
 static void keep(mm_receiver *r, const mm_packet *packet) {
-    if (r->kept_count == KEPT) {
-        count(r, MM_RX_SILENT, 1);
+    if (r->kept_count == MM_RECEIVE_KEPT) {
+        mm_receive_count(r, MM_RX_SILENT, 1);
         mm_jitter_release(&r->jitter, &r->kept[0]);
-        memmove(r->kept, r->kept + 1, (KEPT - 1) * sizeof *r->kept);
+        memmove(r->kept, r->kept + 1, (MM_RECEIVE_KEPT - 1) * sizeof *r->kept);
         r->kept_count--;
     }
     r->kept[r->kept_count++] = *packet;
@@ -228,7 +127,7 @@ static void keep(mm_receiver *r, const mm_packet *packet) {
 /* Speech resumes: the decoder hears what came just before, so that it is in the right state. */
 static void warm_up(mm_receiver *r) {
     for (uint32_t i = 0; i < r->kept_count; i++) {
-        count(r, decode(r, &r->kept[i]) < 0 ? MM_RX_UNDECODABLE : MM_RX_DECODED, 1);
+        mm_receive_count(r, decode(r, &r->kept[i]) < 0 ? MM_RX_UNDECODABLE : MM_RX_DECODED, 1);
         mm_jitter_release(&r->jitter, &r->kept[i]);
     }
     r->kept_count = 0;
@@ -259,7 +158,7 @@ static void play_packet(mm_receiver *r, uint32_t skip) {
     r->packet_samples = packet.samples;
     r->next_samples = packet.media_samples + packet.samples;
     r->ahead_samples = r->run_samples = r->late_in_row = 0;
-    const int opus_pause = packet.codec == MM_OPUS && packet.size <= OPUS_PAUSE_BYTES;
+    const int opus_pause = packet.codec == MM_OPUS && packet.size <= MM_RECEIVE_OPUS_PAUSE_BYTES;
     r->state = opus_pause ? PAUSED : PLAYING;
     if (packet.silent && resting(r)) {
         write_zeros(r, packet.samples - skip);
@@ -270,7 +169,7 @@ static void play_packet(mm_receiver *r, uint32_t skip) {
     if (!packet.silent) r->loud = 1;
     const int samples = decode(r, &packet);
     if (samples < 0) {
-        count(r, MM_RX_UNDECODABLE, 1);
+        mm_receive_count(r, MM_RX_UNDECODABLE, 1);
         for (uint32_t left = packet.samples - skip, part; left; left -= part) {
             part = left < FRAME ? left : FRAME;
             if (part % GRAIN)
@@ -280,7 +179,7 @@ static void play_packet(mm_receiver *r, uint32_t skip) {
         }
     } else {
         int16_t *pcm = mm_sound_room(&r->sound, NULL);
-        count(r, MM_RX_DECODED, 1);
+        mm_receive_count(r, MM_RX_DECODED, 1);
         if (skip > (uint32_t)samples) skip = (uint32_t)samples;
         memmove(pcm, pcm + skip, ((uint32_t)samples - skip) * sizeof *pcm);
         if (packet.codec == MM_PCM16K)
@@ -294,14 +193,14 @@ static void play_packet(mm_receiver *r, uint32_t skip) {
 
 static void drop_packet(mm_receiver *r, enum mm_receive_counter reason) {
     const mm_packet packet = mm_jitter_take(&r->jitter);
-    count(r, reason, 1);
+    mm_receive_count(r, reason, 1);
     mm_jitter_release(&r->jitter, &packet);
 }
 
 static void take_noise(mm_receiver *r) {
     const mm_packet packet = mm_jitter_take(&r->jitter);
     mm_noise_level(&r->noise, packet.size ? mm_jitter_payload(&r->jitter, &packet)[0] : 127);
-    count(r, MM_RX_DECODED, 1);
+    mm_receive_count(r, MM_RX_DECODED, 1);
     mm_jitter_release(&r->jitter, &packet);
     if (r->state == PLAYING) r->state = PAUSED;
 }
@@ -320,7 +219,7 @@ static void fill_pause(mm_receiver *r, uint32_t samples) {
 static void fill_underrun(mm_receiver *r, uint32_t samples) {
     const uint32_t whole = (r->packet_samples + GRAIN - 1) / GRAIN * GRAIN;
     if (samples < whole) samples = whole < FRAME ? whole : FRAME;
-    if (!r->run_samples && !resting(r)) count(r, MM_RX_UNDERRUNS, 1);
+    if (!r->run_samples && !resting(r)) mm_receive_count(r, MM_RX_UNDERRUNS, 1);
     conceal(r, samples, MM_SOUND_CONCEALED);
     r->ahead_samples += samples;
     r->run_samples += samples;
@@ -440,13 +339,25 @@ static void adjust(mm_receiver *r, int64_t now_ns) {
             play_packet(r, 0);
         }
         const uint32_t done = mm_sound_leave_out(&r->sound, (uint32_t)want, likeness, &heard);
-        count(r, MM_RX_REMOVED_SAMPLES, done);
+        mm_receive_count(r, MM_RX_REMOVED_SAMPLES, done);
         mm_pace_done(&r->pace, (int32_t)done, heard);
     } else {
         const uint32_t done = mm_sound_tell_twice(&r->sound, likeness, &heard);
-        count(r, MM_RX_INSERTED_SAMPLES, done);
+        mm_receive_count(r, MM_RX_INSERTED_SAMPLES, done);
         mm_pace_done(&r->pace, -(int32_t)done, heard);
     }
+}
+
+/* The 5 ms that follow what was heard, fading; then silence. What is due now is what the decoder has in hand. */
+void mm_receiver_flush(mm_receiver *r, int64_t now_ns) {
+    while (r->state == PLAYING && r->sound.samples < MM_FADE_SAMPLES) step(r, now_ns, MM_FADE_SAMPLES);
+    mm_receive_count(r, MM_RX_REMOVED_SAMPLES, mm_sound_keep(&r->sound, MM_FADE_SAMPLES));
+    if (r->sound.samples == MM_FADE_SAMPLES) mm_fade_out(mm_sound_oldest(&r->sound));
+    write_zeros(r, FRAME - r->sound.samples);
+    while (r->jitter.waiting) drop_packet(r, MM_RX_FLUSHED);
+    mm_ledger_set(&r->ledger, MM_RX_QUEUED_SAMPLES, r->sound.samples);
+    r->ahead_samples = r->run_samples = r->late_in_row = 0;
+    r->state = IDLE;
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */
@@ -481,19 +392,19 @@ void mm_receiver_pull(mm_receiver *r, int64_t now_ns, mm_meta *meta, int16_t pcm
     *meta = r->sound.taken;
     meta->timestamp = now_ns / 100;
     meta->flags |= KINDS[kind].flags;
-    count(r, MM_RX_TICKS, 1);
-    count(r, KINDS[kind].counter, 1);
+    mm_receive_count(r, MM_RX_TICKS, 1);
+    mm_receive_count(r, KINDS[kind].counter, 1);
     mm_ledger_set(&r->ledger, MM_RX_QUEUED_SAMPLES, r->sound.samples);
     tell_delay(r, now_ns);
 }
 
 void mm_receiver_skip(mm_receiver *r, uint64_t ticks) {
-    count(r, MM_RX_TICKS, ticks);
-    count(r, MM_RX_SKIPPED, ticks);
+    mm_receive_count(r, MM_RX_TICKS, ticks);
+    mm_receive_count(r, MM_RX_SKIPPED, ticks);
     const uint64_t due = ticks < 1u << 20 ? ticks * FRAME : (uint64_t)FRAME << 20;
     const uint32_t queued = due < r->sound.samples ? (uint32_t)due : r->sound.samples;
     mm_sound_drop(&r->sound, queued);
-    count(r, MM_RX_REMOVED_SAMPLES, queued);
+    mm_receive_count(r, MM_RX_REMOVED_SAMPLES, queued);
     mm_ledger_set(&r->ledger, MM_RX_QUEUED_SAMPLES, r->sound.samples);
     if (r->state == PLAYING) r->next_samples += (int64_t)(due - queued);
 }

@@ -49,6 +49,8 @@ void mm_receiver_pull(mm_receiver *receiver, int64_t now_ns, mm_meta *meta,
                       int16_t pcm[MM_FRAME_SAMPLES]);
 /* Nobody has pulled for a while, and none of that time is to be made up for: go on with what came last. */
 void mm_receiver_catch_up(mm_receiver *receiver, int64_t now_ns);
+/* What has come is not wanted any more: what is due next fades out within 5 ms, the rest is dropped. */
+void mm_receiver_flush(mm_receiver *receiver, int64_t now_ns);
 /* The engine left out so many ticks: what was due in them is not played. */
 void mm_receiver_skip(mm_receiver *receiver, uint64_t ticks);
 

@@ -8,6 +8,7 @@
 
 #define META_WORDS (sizeof(mm_meta) / 8)
 #define PCM_WORDS (MM_FRAME_BYTES / 8)
+#define TICKS_PER_FRAME (MM_FRAME_NS / 100)
 
 _Static_assert(sizeof(mm_meta) % 8 == 0, "a slot is copied in 8-byte words");
 
@@ -69,6 +70,16 @@ void mm_ring_write(mm_ring *ring, const mm_meta *meta, const int16_t *pcm) {
     atomic_store_explicit(&ring->written, n + 1, memory_order_release);
 }
 
+void mm_ring_write_skipped(mm_ring *ring, uint64_t ticks, int64_t timestamp) {
+    static const int16_t nothing[MM_FRAME_SAMPLES];
+    const uint64_t slots = mm_ring_slots(ring);
+    for (uint64_t k = ticks > slots ? ticks - slots : 0; k < ticks; k++) {
+        const mm_meta meta = {.timestamp = timestamp + (int64_t)k * TICKS_PER_FRAME,
+                              .flags = MM_FRAME_SKIPPED | MM_FRAME_SILENCE};
+        mm_ring_write(ring, &meta, nothing);
+    }
+}
+
 static void skip(mm_ring *ring, uint64_t count) {
     atomic_store_explicit(&ring->next, own(&ring->next) + count, memory_order_release);
     own_add(&ring->skipped, count);
@@ -107,6 +118,13 @@ uint64_t mm_ring_depth(const mm_ring *ring) {
     const uint64_t next = atomic_load_explicit(&ring->next, memory_order_acquire);
     return atomic_load_explicit(&ring->written, memory_order_acquire) - next;
 }
+
+uint64_t mm_ring_before(const mm_ring *ring, uint64_t sequence) {
+    const uint64_t next = own(&ring->next);
+    return sequence > next ? sequence - next : 0;
+}
+
+void mm_ring_drop(mm_ring *ring, uint64_t count) { skip(ring, count); }
 
 uint64_t mm_ring_skip_to(mm_ring *ring, uint64_t depth) {
     const uint64_t waiting = mm_ring_depth(ring);

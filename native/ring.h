@@ -22,11 +22,17 @@ uint32_t mm_ring_slots(const mm_ring *ring);
 
 /* Writer's thread. */
 void mm_ring_write(mm_ring *ring, const mm_meta *meta, const int16_t *pcm);
+/* Silent frames for *ticks* that were left out, the first at *timestamp* (100 ns). Of more than a ring holds, the
+ * last ones: they tell the same. */
+void mm_ring_write_skipped(mm_ring *ring, uint64_t ticks, int64_t timestamp);
 
 /* Reader's thread. 1 with a frame, 0 when empty; *sequence (may be NULL) counts frames from 0. */
 int mm_ring_read(mm_ring *ring, mm_meta *meta, int16_t *pcm, uint64_t *sequence);
 /* Drop the oldest until *depth* frames wait; how many were dropped. */
 uint64_t mm_ring_skip_to(mm_ring *ring, uint64_t depth);
+/* How many of those that wait were written before frame *sequence*; drop so many of the oldest. */
+uint64_t mm_ring_before(const mm_ring *ring, uint64_t sequence);
+void mm_ring_drop(mm_ring *ring, uint64_t count);
 uint64_t mm_ring_depth(const mm_ring *ring);
 
 /* Any thread; a moment old. */

@@ -67,6 +67,21 @@ void mm_sound_drop(mm_sound *s, uint32_t samples) {
     shed(s, samples < s->samples ? samples : s->samples, share);
 }
 
+uint32_t mm_sound_keep(mm_sound *s, uint32_t samples) {
+    if (s->samples <= samples) return 0;
+    const uint32_t dropped = s->samples - samples;
+    for (uint32_t left = dropped, part; left; left -= part) {
+        uint32_t *run = &s->run[(s->first_run + s->runs - 1) % MM_SOUND_RUNS].samples;
+        part = *run < left ? *run : left;
+        *run -= part;
+        if (!*run) s->runs--;
+    }
+    s->samples = samples;
+    return dropped;
+}
+
+int16_t *mm_sound_oldest(mm_sound *s) { return s->pcm + s->begin; }
+
 /* All of it is of one kind and was stretched in place, at its beginning. */
 static void stretched(mm_sound *s, uint32_t samples) {
     uint32_t share[MM_SOUND_KINDS] = {0};

@@ -44,6 +44,9 @@ uint32_t mm_sound_leave_out(mm_sound *s, uint32_t most, int likeness, int *heard
 uint32_t mm_sound_tell_twice(mm_sound *s, int likeness, int *heard);
 /* Drop the oldest. */
 void mm_sound_drop(mm_sound *s, uint32_t samples);
+/* Keep the oldest, so many: how many went. Where the oldest stand. */
+uint32_t mm_sound_keep(mm_sound *s, uint32_t samples);
+int16_t *mm_sound_oldest(mm_sound *s);
 /* One frame out. Its kind is that of most of its samples, of the earlier where two are equal. */
 enum mm_sound_kind mm_sound_take(mm_sound *s, int16_t pcm[MM_FRAME_SAMPLES]);
 

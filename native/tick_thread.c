@@ -19,13 +19,15 @@ struct mm_tick_thread {
     const mm_kernels *kernels;
     mm_commands *commands;
     int64_t period_ns;
-    int eventfd, leading;
+    int eventfd, edge_fd, leading;
     pthread_t thread;
     int running; /* controlling side */
     _Atomic int stop, scheduling;
     /* Tick thread. */
     alignas(64) void *roster;
     int64_t deadline_ns;
+    int has_edges; /* as of the last tick: bridges with more than the first */
+    int64_t waited_ns, edge_late_ns; /* in this tick: for edges; of the last edge */
     _Atomic uint64_t ticks, late_ticks, skipped_ticks, busy_ns;
     mm_outbox *outbox;
     uint64_t log_mask;
@@ -39,12 +41,13 @@ static void add(_Atomic uint64_t *counter, uint64_t more) {
 }
 
 mm_tick_thread *mm_tick_thread_create(const mm_kernels *kernels, int64_t period_ns,
-                                      uint32_t log, int eventfd, int leading) {
+                                      uint32_t log, int eventfd, int edge_fd, int leading) {
     mm_tick_thread *t = mm_pages_alloc(sizeof *t + MM_TICK_LOGS * log * sizeof(_Atomic uint32_t));
     if (!t) return NULL;
     t->kernels = kernels;
     t->period_ns = period_ns;
     t->eventfd = eventfd;
+    t->edge_fd = edge_fd;
     t->leading = leading;
     t->log_mask = log - 1;
     for (size_t i = 0; i < MM_TICK_LOGS; i++) t->logs[i] = t->log_room + i * log;
@@ -74,22 +77,75 @@ static void note(mm_tick_thread *t, enum mm_tick_log which, uint64_t tick, int64
     atomic_store_explicit(&t->logs[which][tick & t->log_mask], logged, memory_order_relaxed);
 }
 
-static void tick(mm_tick_thread *t, int64_t deadline_ns, int64_t lateness_ns) {
+static void tell(int fd) {
+    const uint64_t one = 1; /* a full counter (EAGAIN) is as good a wake-up as any */
+    const ssize_t written = write(fd, &one, sizeof one);
+    (void)written;
+}
+
+/* What is due at *edge* in the bridges that have more than the first; the last edge of all. */
+static enum mm_edge run_edge(mm_tick_thread *t, enum mm_edge edge, int64_t deadline_ns) {
+    const mm_roster *roster = t->roster;
+    enum mm_edge last = MM_EDGE_GATHER;
+    int offered = 0;
+    for (size_t b = 0; roster && b < roster->count; b++) {
+        const enum mm_edge its_last = mm_bridge_last_edge(roster->bridge[b]);
+        if (its_last == MM_EDGE_GATHER) continue;
+        offered |= mm_bridge_tick(roster->bridge[b], edge, t->kernels, t->outbox, deadline_ns);
+        last = its_last > last ? its_last : last;
+    }
+    if (offered) tell(t->edge_fd);
+    return last;
+}
+
+/* The first edge. Those who wait go first, as their plugins have 5 ms; that there are any is known from the last
+ * tick, because a look at every bridge beforehand would cost 30 ns each. */
+static enum mm_edge run_first_edge(mm_tick_thread *t, int64_t deadline_ns) {
+    const mm_roster *roster = t->roster;
+    const int went_first = t->has_edges;
+    enum mm_edge last = went_first ? run_edge(t, MM_EDGE_GATHER, deadline_ns) : MM_EDGE_GATHER;
+    int offered = 0;
+    for (size_t b = 0; roster && b < roster->count; b++) {
+        const enum mm_edge its_last = mm_bridge_last_edge(roster->bridge[b]);
+        if (went_first && its_last > MM_EDGE_GATHER) continue;
+        offered |= mm_bridge_tick(roster->bridge[b], MM_EDGE_GATHER, t->kernels, t->outbox, deadline_ns);
+        last = its_last > last ? its_last : last;
+    }
+    if (offered) tell(t->edge_fd);
+    t->has_edges = last > MM_EDGE_GATHER;
+    return last;
+}
+
+/* Plugins work while the thread does what needs none, and waits. */
+static void run_edges(mm_tick_thread *t, enum mm_edge last, int64_t deadline_ns, const mm_edge_wait *wait) {
+    for (enum mm_edge edge = MM_EDGE_MIX; edge <= last; edge++) {
+        if (wait) wait->until(wait->context, deadline_ns + (int64_t)edge * (t->period_ns / MM_EDGES_A_PERIOD));
+        MM_RT_ENTER();
+        run_edge(t, edge, deadline_ns);
+        mm_outbox_flush(t->outbox);
+        MM_RT_LEAVE();
+    }
+}
+
+static void tick(mm_tick_thread *t, int64_t deadline_ns, int64_t lateness_ns, const mm_edge_wait *wait) {
     MM_RT_ENTER();
     mm_command_execute(t->commands);
     const uint64_t n = atomic_load_explicit(&t->ticks, memory_order_relaxed);
-    const mm_roster *roster = t->roster;
-    for (size_t b = 0; roster && b < roster->count; b++)
-        mm_bridge_tick(roster->bridge[b], t->kernels, t->outbox, deadline_ns);
+    const enum mm_edge last = run_first_edge(t, deadline_ns);
     mm_outbox_flush(t->outbox);
     note(t, MM_TICK_LATENESS, n, lateness_ns);
     if (lateness_ns > t->period_ns) add(&t->late_ticks, 1);
-    atomic_store_explicit(&t->ticks, n + 1, memory_order_release);
+    t->waited_ns = t->edge_late_ns = 0;
     MM_RT_LEAVE();
-    if (!t->leading && (!roster || roster->count == 0)) return;
-    const uint64_t one = 1; /* a full counter (EAGAIN) is as good a wake-up as any */
-    const ssize_t written = write(t->eventfd, &one, sizeof one);
-    (void)written;
+    const mm_roster *roster = t->roster;
+    const int has_listeners = t->leading || (roster && roster->count);
+    if (last > MM_EDGE_GATHER) {
+        if (has_listeners) tell(t->eventfd);
+        run_edges(t, last, deadline_ns, lateness_ns > t->period_ns / MM_EDGES_A_PERIOD ? NULL : wait);
+    }
+    note(t, MM_TICK_EDGE_LATENESS, n, t->edge_late_ns);
+    atomic_store_explicit(&t->ticks, n + 1, memory_order_release);
+    if (has_listeners) tell(t->eventfd);
 }
 
 static void skip(mm_tick_thread *t, uint64_t count) {
@@ -102,11 +158,22 @@ static void skip(mm_tick_thread *t, uint64_t count) {
     MM_RT_LEAVE();
 }
 
+static void wait_until(void *context, int64_t at_ns) {
+    mm_tick_thread *t = context;
+    const struct timespec at = {.tv_sec = at_ns / 1000000000, .tv_nsec = at_ns % 1000000000};
+    const int64_t before_ns = mm_monotonic_ns();
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) continue;
+    const int64_t now_ns = mm_monotonic_ns();
+    t->waited_ns += now_ns - before_ns;
+    t->edge_late_ns = now_ns - at_ns;
+}
+
 static void *run(void *argument) {
     mm_tick_thread *t = argument;
     pthread_setname_np(pthread_self(), "mixminus-tick");
     atomic_store_explicit(&t->scheduling, (int)mm_schedule_urgent(FIFO_PRIORITY),
                           memory_order_release);
+    const mm_edge_wait wait = {wait_until, t};
     while (!atomic_load_explicit(&t->stop, memory_order_acquire)) {
         const struct timespec at = {.tv_sec = t->deadline_ns / 1000000000,
                                     .tv_nsec = t->deadline_ns % 1000000000};
@@ -118,9 +185,9 @@ static void *run(void *argument) {
             skip(t, (uint64_t)left_out);
             t->deadline_ns += left_out * t->period_ns;
         }
-        tick(t, t->deadline_ns, start_ns - t->deadline_ns);
+        tick(t, t->deadline_ns, start_ns - t->deadline_ns, &wait);
         t->deadline_ns += t->period_ns;
-        const int64_t busy_ns = mm_monotonic_ns() - start_ns;
+        const int64_t busy_ns = mm_monotonic_ns() - start_ns - t->waited_ns;
         note(t, MM_TICK_BUSY, atomic_load_explicit(&t->ticks, memory_order_relaxed) - 1, busy_ns);
         add(&t->busy_ns, (uint64_t)busy_ns);
     }
@@ -151,7 +218,9 @@ mm_scheduling mm_tick_thread_scheduling(const mm_tick_thread *t) {
     return (mm_scheduling)atomic_load_explicit(&t->scheduling, memory_order_acquire);
 }
 
-void mm_tick_thread_run(mm_tick_thread *t, int64_t at_ns) { tick(t, at_ns, 0); }
+void mm_tick_thread_run(mm_tick_thread *t, int64_t at_ns, const mm_edge_wait *between) {
+    tick(t, at_ns, 0, between);
+}
 
 void mm_tick_thread_stats(const mm_tick_thread *t, mm_tick_stats *stats) {
     stats->ticks = atomic_load_explicit(&t->ticks, memory_order_acquire);

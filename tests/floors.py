@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
@@ -12,10 +13,14 @@ PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
 def floors() -> Iterator[str]:
     project = tomllib.loads(PYPROJECT.read_text())["project"]
-    for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
-        found = re.match(r"([\w.-]+)(?:\[[^]]*])?>=([\d.]+),<", requirement)
-        assert found, f"{requirement}: expected NAME>=FLOOR,<CEILING"
-        yield f"{found[1]}=={found[2]}.*"
+    extras = project["optional-dependencies"]
+    parts = (extras[name] for name in ("dev", "aec", "vad", "transcript"))
+    for requirement in chain(project["dependencies"], *parts):
+        if requirement.startswith("mixminus["):
+            continue  # our own extras, whose packages are listed by themselves
+        found = re.match(r"([\w.-]+)(?:\[[^]]*])?(>=|==)([\d.]+)(,<|\Z)", requirement)
+        assert found, f"{requirement}: expected NAME>=FLOOR,<CEILING or NAME==VERSION"
+        yield f"{found[1]}=={found[3]}" + (".*" if found[2] == ">=" else "")
 
 
 if __name__ == "__main__":

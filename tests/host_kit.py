@@ -16,8 +16,8 @@ from mixminus.control.host.call import HostedCall
 from mixminus.control.host.calls import Addresses, Delivery, HostCalls
 from mixminus.media.session import MediaSession
 from tests.manual import ManualPlatform
+from tests.session_kit import FakeTransport
 from tests.support import eventually
-from tests.unit.test_session import FakeTransport
 
 TENANT = "aa67bd4c-8475-432d-bd41-39f255720e0a"
 JOHN = "112f7296-5fa4-42ca-bae8-6a692b15d4b8"

@@ -11,7 +11,8 @@ import numpy as np
 from mixminus.media.bridge import Bridge, Leg
 from mixminus.media.pcm import FRAME_SAMPLES, FRAME_TICKS, AudioFrame, Pcm
 from mixminus.media.platform import MediaPlatform
-from mixminus.media.transports.link import LinkGrant, LinkTransport, accept_link
+from mixminus.media.transports.base import SpeakerLegs
+from mixminus.media.transports.link import HostLink, LinkGrant, accept_link
 from mixminus.media.transports.link_frames import (
     KIND_AUDIO,
     Record,
@@ -30,8 +31,8 @@ def constant(value: int) -> Pcm:
     return np.full(FRAME_SAMPLES, value, np.int16)
 
 
-def grant(leg: Leg, *, ttl_s: float = 60.0) -> LinkGrant:
-    return LinkGrant(SECRET, leg, time.monotonic_ns() + int(ttl_s * 1e9))
+def grant(leg: Leg, *, ttl_s: float = 60.0, speakers: SpeakerLegs | None = None) -> LinkGrant:
+    return LinkGrant(SECRET, leg, time.monotonic_ns() + int(ttl_s * 1e9), speakers)
 
 
 def two_legs(platform: MediaPlatform, *, relay: bool = False) -> tuple[Bridge, Leg, Leg]:
@@ -89,15 +90,26 @@ def audio(sequence: int, value: int = 1, **fields: int) -> Record:
     )
 
 
-async def open_link(platform: ManualPlatform, leg: Leg) -> tuple[FakeSocket, LinkTransport]:
+async def open_link(
+    platform: ManualPlatform,
+    leg: Leg,
+    granted: LinkGrant | None = None,
+    *,
+    epoch: int = 1,
+    attempt: int = 1,
+) -> tuple[FakeSocket, HostLink]:
+    """Connect once more, if *granted* has been used before."""
     socket = FakeSocket()
-    accepting = asyncio.create_task(accept_link(platform, socket, lambda _: grant(leg)))
+    granted = granted or grant(leg)
+    accepting = asyncio.create_task(accept_link(platform, socket, lambda _: granted))
     await eventually(lambda: socket.sent)
     challenge = socket.sent.pop()
-    socket.inbox.put_nowait(write_hello(SECRET, parse_challenge(challenge), SESSION, 1))
-    transport = await accepting
-    socket.sent.clear()
-    return socket, transport
+    socket.inbox.put_nowait(
+        write_hello(SECRET, parse_challenge(challenge), SESSION, epoch, attempt)
+    )
+    admitted = await accepting
+    del socket.sent[0]
+    return socket, admitted.link
 
 
 @dataclass
@@ -106,7 +118,7 @@ class Far:
 
     platform: ManualPlatform
     socket: FakeSocket
-    transport: LinkTransport
+    transport: HostLink
     leg: Leg
     listener: Leg
     heard: list[AudioFrame] = field(default_factory=list)

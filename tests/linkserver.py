@@ -7,19 +7,15 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import trustme
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from mixminus.media.platform import MediaPlatform
-from mixminus.media.transports.link import (
-    LinkError,
-    LinkGrant,
-    LinkTransport,
-    SocketClosedError,
-    accept_link,
-)
+from mixminus.media.transports.link import HostLink, LinkError, LinkGrant, accept_link
+from mixminus.media.transports.message_socket import SocketClosedError
 
 
 class ServerSocket:
@@ -51,7 +47,9 @@ class LinkServer:
     mp_uri: str
     client_context: ssl.SSLContext
     grants: dict[str, LinkGrant]
-    admitted: list[LinkTransport] = field(default_factory=list)
+    admitted: list[HostLink] = field(default_factory=list)
+    resumed: list[HostLink] = field(default_factory=list)
+    sockets: list[ServerSocket] = field(default_factory=list)
     errors: list[LinkError] = field(default_factory=list)
 
 
@@ -68,16 +66,18 @@ async def link_server(
 
     async def serve_one(connection: ServerConnection) -> None:
         authorize: Callable[[str], LinkGrant | None] = state.grants.get
+        socket = ServerSocket(connection)
+        state.sockets.append(socket)
         try:
-            transport = await accept_link(
-                platform, ServerSocket(connection), authorize, timeout_s=timeout_s
-            )
+            admitted = await accept_link(platform, socket, authorize, timeout_s=timeout_s)
         except LinkError as exc:
             state.errors.append(exc)
             return
-        state.admitted.append(transport)
-        await asyncio.wait([transport.closed])
-        await transport.close()
+        (state.resumed if admitted.is_resumed else state.admitted).append(admitted.link)
+        ends: tuple[asyncio.Future[Any], ...] = (admitted.over, admitted.link.closed)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if admitted.link.closed.done():
+            await admitted.link.close()
 
     async with serve(
         serve_one, "127.0.0.1", 0, ssl=server_context, compression=None, close_timeout=1

@@ -94,11 +94,17 @@ class FakePackets(FakeTransport):
         self.expects_media = True
         self.measured: StreamQuality | None = NOTHING_MEASURED
         self.restarts = 0
+        self.takes_events = True
+        self.keys: list[tuple[str, int]] = []
 
     async def answer(self, offer_sdp: str) -> str:
         if offer_sdp == RESTART_SDP:
             self.restarts += 1
         return await super().answer(offer_sdp)
+
+    def queue_tone(self, key: str, duration_ms: int = 100, pause_ms: int = 50) -> bool:
+        self.keys.append((key, duration_ms))
+        return self.takes_events
 
     def can_restart(self, offer_sdp: str) -> bool:
         return offer_sdp == RESTART_SDP

@@ -7,7 +7,20 @@ from typing import Final
 
 import typer
 
-COMMANDS: Final = ("demo", "serve", "service", "join", "call", "meeting", "blob", "dev_certs")
+COMMANDS: Final = (
+    "demo",
+    "try_bot",
+    "serve",
+    "service",
+    "join",
+    "call",
+    "meeting",
+    "simulate",
+    "replay",
+    "blob",
+    "plugin",
+    "dev_certs",
+)
 """Modules of this package, in the order in which ``--help`` lists them. They import what is heavy
 (numpy, av, aiortc: 0.7 s together) inside their commands."""
 

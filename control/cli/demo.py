@@ -7,14 +7,16 @@ import json
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from .errors import FAILED, CliError
+from .errors import FAILED, NOT_FOUND, CliError
 
 if TYPE_CHECKING:
     from mixminus.control.demo.run import DemoOptions, DemoResult
+
+Result = TypeVar("Result")
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,7 +69,7 @@ def demo(
 def existing(path: Path, option: str) -> Path:
     """Return *path* when it is a file, else say in one line which option was meant."""
     if not path.is_file():
-        raise CliError(f"{option}: no file {path}")
+        raise CliError(f"{option}: no file {path}", NOT_FOUND)
     return path
 
 
@@ -102,7 +104,7 @@ def carry_out(options: DemoOptions) -> DemoResult:
     with bar:
         task = bar.add_task("", total=1.0)
         try:
-            return asyncio.run(_until_terminated(run_demo(options, progress)))
+            return asyncio.run(until_terminated(run_demo(options, progress)))
         except (DemoError, AudioFileError) as error:
             raise CliError(str(error)) from error
         except OSError as error:
@@ -113,8 +115,8 @@ def carry_out(options: DemoOptions) -> DemoResult:
             raise KeyboardInterrupt from None
 
 
-async def _until_terminated(work: Coroutine[Any, Any, DemoResult]) -> DemoResult:
-    """Await *work*; SIGTERM ends it as Ctrl-C does: its three processes must not outlive it."""
+async def until_terminated(work: Coroutine[Any, Any, Result]) -> Result:
+    """Await *work*; SIGTERM ends it as Ctrl-C does: what it started must not outlive it."""
     running = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     return await running

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
+    from mixminus.media.plugins.errors import PluginError
+
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
@@ -23,6 +25,15 @@ class CliError(Exception):
         super().__init__(message)
         self.message = message
         self.exit_code = exit_code
+
+
+def plugin_error(exc: PluginError) -> CliError:
+    """Return why a plugin cannot be used: there is none, its settings are wrong, or it failed."""
+    from mixminus.media.plugins.errors import PluginConfigError, UnknownPluginError
+
+    if isinstance(exc, UnknownPluginError):
+        return CliError(str(exc), NOT_FOUND)
+    return CliError(str(exc), USAGE if isinstance(exc, PluginConfigError) else FAILED)
 
 
 def settings_error(exc: ValidationError | SettingsError) -> CliError:

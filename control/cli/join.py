@@ -303,10 +303,10 @@ def _print_json(event: str, fields: dict[str, Any]) -> None:
 
 
 def _print_text(event: str, fields: dict[str, Any]) -> None:
-    print(_line(event, fields), flush=True)
+    print(describe_event(event, fields), flush=True)
 
 
-def _line(event: str, fields: dict[str, Any]) -> str:
+def describe_event(event: str, fields: dict[str, Any]) -> str:
     """Say an event in one line for a person."""
     match event:
         case "registered":

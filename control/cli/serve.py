@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import AUTH, FAILED, NOT_FOUND, USAGE, CliError, settings_error
+from .errors import AUTH, FAILED, NOT_FOUND, USAGE, CliError, plugin_error, settings_error
 from .media_options import MediaPort, MediaPublicAddress, media_settings
 
 if TYPE_CHECKING:
     from mixminus.media.platform import MediaPlatform
+    from mixminus.media.plugins.config import PluginSpec
 
     from ..host import Bot, BotHost
     from ..service.settings import ServiceSettings
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 DEV_FILE_HELP = "Use the call service that wrote this dev.json, instead of starting one."
 ENV_HELP = "Take all settings from MIXMINUS_... in the environment, as for graph.microsoft.com."
+
+PLUGIN_HELP = (
+    "A plugin of every call, as gain@mix,gain_db=6 or JSON; several, in their order."
+    " See mixminus plugin list."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +63,9 @@ def serve(
         Path | None, typer.Option("--cert", help="Our certificate chain, if not a local one.")
     ] = None,
     key_file: Annotated[Path | None, typer.Option("--key", help="Its private key.")] = None,
+    plugins: Annotated[
+        list[str] | None, typer.Option("--plugin", metavar="SPEC", help=PLUGIN_HELP)
+    ] = None,
     media_port: MediaPort = None,
     media_public_address: MediaPublicAddress = None,
 ) -> None:
@@ -82,6 +91,7 @@ def serve(
         "public_url": public_url,
         "cert_file": cert_file,
         "key_file": key_file,
+        "plugins": _plugins(plugins) if plugins else None,
     }
     # What was not said is the environment's to say, or the default.
     over = {name: value for name, value in options.items() if value is not None}
@@ -90,6 +100,17 @@ def serve(
     bot = _load(bot_file)
     settings = _settings(dev_file, from_env, over)
     asyncio.run(_serve(bot, settings, over, media))
+
+
+def _plugins(specs: list[str]) -> list[PluginSpec]:
+    """Read what --plugin says; whether there are such plugins is found out when the host starts."""
+    from mixminus.media.plugins.config import PluginSpec
+    from mixminus.media.plugins.errors import PluginError
+
+    try:
+        return [PluginSpec.parse(spec) for spec in specs]
+    except PluginError as exc:
+        raise CliError(f"--plugin: {exc}", USAGE) from None
 
 
 def _load(bot_file: Path | None) -> Bot:
@@ -124,7 +145,11 @@ def _settings(dev_file: Path | None, from_env: bool, over: dict[str, Any]) -> Ho
 async def _serve(
     bot: Bot, settings: HostSettings | None, over: dict[str, Any], media: dict[str, Any]
 ) -> None:
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
     from mixminus.media.platform import MediaPlatform
+    from mixminus.media.plugins.errors import PluginError
 
     from ..host import BotHost
     from ..store.base import StoreError
@@ -142,6 +167,10 @@ async def _serve(
                 settings = await _start_service(stack, platform, of_service, over)
             assert settings is not None
             host = await stack.enter_async_context(BotHost(bot, settings, platform=platform))
+        except PluginError as exc:
+            raise plugin_error(exc) from exc
+        except (ValidationError, SettingsError) as exc:
+            raise settings_error(exc) from None
         except OSError as exc:
             raise CliError(exc.strerror or str(exc)) from exc
         except StoreError as exc:
@@ -173,11 +202,14 @@ async def _start_service(
 ) -> HostSettings:
     from ..service.service import CallService
     from ..settings import HostSettings
+    from ..simulate.keys import local_settings
 
     service = await stack.enter_async_context(CallService(of_service, platform=platform))
     print(f"call service at {service.dev_file.graph_base_url}")
     print(f"phone page at {service.urls.phone}")
-    return HostSettings.from_dev_file(service.dev_file, **over)
+    # The simulators of this state directory may ring, too.
+    own = {**local_settings(of_service.state_dir), **over}
+    return HostSettings.from_dev_file(service.dev_file, **own)
 
 
 async def _until_stopped(host: BotHost, stop: asyncio.Event) -> None:

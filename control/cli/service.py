@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import CliError, settings_error
+from .errors import USAGE, CliError, settings_error
 from .media_options import MediaPort, MediaPublicAddress, media_settings
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def service(
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
+    from mixminus.media.plugins.errors import PluginError
+
     from ..service.settings import ServiceSettings
     from ..store.base import StoreError
 
@@ -61,6 +63,8 @@ def service(
         raise CliError(error.strerror or str(error)) from None
     except StoreError as error:
         raise CliError(str(error)) from None
+    except PluginError as error:
+        raise CliError(str(error), USAGE) from None
 
 
 async def _run(settings: ServiceSettings, *, quiet: bool) -> None:

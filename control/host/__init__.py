@@ -32,6 +32,8 @@ from .errors import (
     UnknownUserError,
 )
 from .host import BotHost
+from .stream_call import StreamCall, StreamOrigin
+from .streams import StreamTicket
 from .tones import Tones
 
 __all__ = [
@@ -60,6 +62,9 @@ __all__ = [
     "RejectReason",
     "RoutingMode",
     "ScreenSharingRole",
+    "StreamCall",
+    "StreamOrigin",
+    "StreamTicket",
     "TokenError",
     "Tone",
     "ToneInfo",

@@ -102,14 +102,15 @@ def add_admin(app: FastAPI, host: BotHost) -> None:
     async def list_calls(request: Request) -> dict[str, Any]:
         """List the living calls and the last ended ones."""
         _check_token(request, host.admin_token)
-        living = [call.describe() for call in host.calls]
-        return {"value": [*(report.description for report in host.calls.ended), *living]}
+        ended = [report.description for report in (*host.calls.ended, *host.streams.ended)]
+        living = [call.describe() for call in (*host.calls, *host.streams)]
+        return {"value": [*ended, *living]}
 
     @app.get("/mixminus/v1/calls/{call_id}")
     async def get(request: Request, call_id: str) -> dict[str, Any]:
         """Report on one call: its states, its frames at each hop, the engine."""
         _check_token(request, host.admin_token)
-        report = host.calls.report(call_id)
+        report = host.calls.report(call_id) or host.streams.report(call_id)
         if report is None:
             raise RequestRefusedError(404, "8522", "Call not found.")
         return _full_report(host, report)
@@ -118,7 +119,7 @@ def add_admin(app: FastAPI, host: BotHost) -> None:
     async def hang_up(request: Request, call_id: str) -> Response:
         """Hang up, and answer when nothing of the call is left."""
         _check_token(request, host.admin_token)
-        call = host.calls.get(call_id)
+        call = host.calls.get(call_id) or host.streams.get(call_id)
         if call is None:
             raise RequestRefusedError(404, "8522", "Call not found.")
         await call.hang_up()

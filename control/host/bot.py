@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 StartHandler: TypeAlias = "Callable[[BotHost], Awaitable[None]]"
 CallHandler: TypeAlias = "Callable[[HostedCall], Awaitable[None]]"
+IncomingHandler: TypeAlias = "Callable[[Any], Awaitable[None]]"
+"""With a HostedCall, or an IncomingAcsCall: both can be answered, rejected and redirected."""
 ToneHandler: TypeAlias = "Callable[[HostedCall, ToneInfo], Awaitable[None]]"
+MediaHandler: TypeAlias = "Callable[[HostedCall, bool], Awaitable[None]]"
+DominantHandler: TypeAlias = "Callable[[HostedCall, int | None], Awaitable[None]]"
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 
 
@@ -34,18 +38,20 @@ class Bot:
     def __init__(self, name: str = "mixminus bot") -> None:
         self.name = name
         self.start_handler: StartHandler | None = None
-        self.incoming_handler: CallHandler | None = None
+        self.incoming_handler: IncomingHandler | None = None
         self.call_handler: CallHandler | None = None
         self.update_handler: CallHandler | None = None
         self.participants_handler: CallHandler | None = None
         self.tone_handler: ToneHandler | None = None
+        self.media_handler: MediaHandler | None = None
+        self.dominant_handler: DominantHandler | None = None
 
     def on_start(self, handler: StartHandler) -> StartHandler:
         """Run *handler* with the host once it can make calls. Its failure ends the host."""
         self.start_handler = _checked(handler)
         return handler
 
-    def on_incoming_call(self, handler: CallHandler) -> CallHandler:
+    def on_incoming_call(self, handler: IncomingHandler) -> IncomingHandler:
         """Run *handler* with each call that comes in, to answer, reject or redirect it.
 
         It has ``call.seconds_to_answer``. One that does nothing lets the call ring out; one that
@@ -77,8 +83,27 @@ class Bot:
         return handler
 
     def on_tone(self, handler: ToneHandler) -> ToneHandler:
-        """Run *handler* with each key that a caller presses, after ``call.subscribe_to_tone()``."""
+        """Run *handler* with each key that a caller presses, once a press.
+
+        Keys come with the call's audio, and with notifications after ``call.subscribe_to_tone()``.
+        """
         self.tone_handler = _checked(handler)
+        return handler
+
+    def on_media(self, handler: MediaHandler) -> MediaHandler:
+        """Run *handler* with False when the way to the call's audio is lost, True when it is back.
+
+        In between the bot hears silence, and what it sends is thrown away; the call goes on.
+        """
+        self.media_handler = _checked(handler)
+        return handler
+
+    def on_dominant_speaker(self, handler: DominantHandler) -> DominantHandler:
+        """Run *handler* with the source id of who leads the conversation now; None: nobody does.
+
+        ``call.speaker(source_id)`` says who that is.
+        """
+        self.dominant_handler = _checked(handler)
         return handler
 
 

@@ -9,13 +9,13 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from mixminus.media.session import AudioSocket, MediaSession
+from mixminus.media.session import MediaSession
 
 from ..client.bodies import AUDIO, Options, Prompt
 from ..client.errors import CLIENT_ERRORS
 from ..client.models import Operation, ToneInfo
 from ..client.requests import GraphRequestError
-from ..graph.enums import CallState
+from ..graph.enums import CallState, RecordingStatus
 from ..graph.notifications import Notification, normal_id
 from ..remote_state import (
     CallMirror,
@@ -26,7 +26,8 @@ from ..remote_state import (
     topic_of,
 )
 from .bot import CallHandler
-from .errors import NoAudioError
+from .call_media import CallMedia
+from .media_news import MediaNews
 from .operations import OperationWaits
 from .parts import (
     DELTA_ROSTER,
@@ -62,7 +63,7 @@ ANSWER_POLICY_S: Final = 5.0
 """How long a bot has to answer, and one that is there to record."""
 
 
-class HostedCall(CallView, CallVerbs):
+class HostedCall(CallView, CallMedia, CallVerbs):
     """A call of this host, as a bot sees it.
 
     Thread: the loop's.
@@ -92,6 +93,8 @@ class HostedCall(CallView, CallVerbs):
         self._client = surroundings.client
         self._callback_uri = surroundings.callback_uri
         self._session = session
+        self._host_recordings = surroundings.recordings
+        self._host_plugins = surroundings.plugins
         is_incoming = created.get("state") == CallState.INCOMING
         first = CallState.INCOMING if is_incoming else CallState.ESTABLISHING
         self._mirror = CallMirror(merge_remote(RemoteCall(self.id, first), created))
@@ -102,29 +105,12 @@ class HostedCall(CallView, CallVerbs):
         self._queue: asyncio.Queue[News] = asyncio.Queue(QUEUE_NOTIFICATIONS)
         self._received = self._queued = self._duplicate = 0
         self._doubt = asyncio.Event()
+        self._media_news = MediaNews(self._bot, self._waits, self._queue)
         self._runner = BotRunner(self, self._waits)
         self._runs_bot = False
         self._end_task: asyncio.Task[None] | None = None
         self._helpers: set[asyncio.Task[None]] = set()
         self._note_state()
-
-    @property
-    def audio(self) -> AudioSocket:
-        """The call's audio, both ways.
-
-        Raises: NoAudioError when its media are not in this process.
-        """
-        if self._session is None:
-            raise NoAudioError(
-                f"call {self.id} has no audio here: its media are the service's (play_prompt and"
-                ' record_response are for those), not yet answered, or not made with media="app"'
-            )
-        return self._session.audio
-
-    @property
-    def session(self) -> MediaSession | None:
-        """The call's media; None when they are not in this process."""
-        return self._session
 
     @property
     def bot_error(self) -> str | None:
@@ -141,9 +127,7 @@ class HostedCall(CallView, CallVerbs):
         """How long an incoming call can still be answered, rejected or redirected; else 0."""
         if self.state is not CallState.INCOMING or self.is_over:
             return 0.0
-        context = self.info.incoming
-        is_policy = context is not None and context.observed_participant_id is not None
-        limit_s = ANSWER_POLICY_S if is_policy else ANSWER_S
+        limit_s = ANSWER_POLICY_S if self._has_recording_policy() else ANSWER_S
         return max(0.0, self._created_at_s + limit_s - time.monotonic())
 
     def tones(self) -> Tones:
@@ -186,7 +170,7 @@ class HostedCall(CallView, CallVerbs):
                 await self._around.drop_session(session)
             raise
         if session is not None and not self._waits.ended.is_set():
-            self._spawn(self._watch_link(session), "link")
+            self._follow(session)
 
     async def hang_up(self) -> None:
         """End the call, and wait until the service says so. Again is no error."""
@@ -242,6 +226,17 @@ class HostedCall(CallView, CallVerbs):
         if self._end_task is not None:
             await asyncio.shield(self._end_task)
 
+    def _has_recording_policy(self) -> bool:
+        context = self.info.incoming
+        return context is not None and context.observed_participant_id is not None
+
+    async def _say_recording(self) -> bool:
+        await self.update_recording_status(RecordingStatus.RECORDING)
+        return True
+
+    async def _say_not_recording(self, status: RecordingStatus) -> None:
+        await self.update_recording_status(status)
+
     # What the host calls.
 
     def start(self) -> None:
@@ -251,7 +246,7 @@ class HostedCall(CallView, CallVerbs):
         if self.is_owned:
             self._spawn(self._keep_alive(), "keepAlive")
         if self._session is not None:
-            self._spawn(self._watch_link(self._session), "link")
+            self._follow(self._session)
         if self.state is CallState.INCOMING:
             self._start_incoming()
 
@@ -291,6 +286,11 @@ class HostedCall(CallView, CallVerbs):
         await self._react(self._mirror, None)
         while not self._waits.ended.is_set():
             news = await self._queue.get()
+            if news.told is not None:
+                handler, what = news.told
+                if not await self._runner.run(handler, what):
+                    await self.hang_up()
+                continue
             if news.notification is not None:
                 merged = self._mirror.apply(news.notification)
             else:
@@ -360,6 +360,11 @@ class HostedCall(CallView, CallVerbs):
     async def _be_gone(self) -> None:
         if not await self._waits.ends_within(GONE_GRACE_S):
             self._end("the service no longer knows the call")
+
+    def _follow(self, session: MediaSession) -> None:
+        self._media_news.follow(session.audio)
+        self._start_media(session)
+        self._spawn(self._watch_link(session), "link")
 
     async def _watch_link(self, session: MediaSession) -> None:
         reason = await session.transport_lost
@@ -432,6 +437,8 @@ class HostedCall(CallView, CallVerbs):
         if new is None:
             return None
         tone = ToneInfo.read(new)
+        if not self._media_news.is_new(tone):
+            return None
         self._waits.hear(tone)
         return tone
 
@@ -468,6 +475,7 @@ class HostedCall(CallView, CallVerbs):
 
     async def _close(self) -> None:
         try:
+            await self._close_media()
             if self._session is not None:
                 await self._session.close()
         finally:

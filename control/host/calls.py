@@ -26,11 +26,14 @@ from ..client.requests import GraphConnectionError
 from ..graph.enums import CallState, ChangeType
 from ..graph.joinurl import JoinInfo
 from ..graph.notifications import Notification, normal_id
+from ..replay.capture import HostCaptures
 from .bot import Bot
 from .call import HostedCall
 from .errors import UnknownMeetingError, UnknownUserError
 from .parts import DELTA_ROSTER, MediaKind, Peer, Surroundings, media_of
+from .plugins import HostPlugins
 from .prompts import Playable, PromptFiles
+from .recording import HostRecordings
 from .strangers import Strangers
 
 log = logging.getLogger("mixminus.control.host")
@@ -88,7 +91,13 @@ class HostCalls:
         users: Mapping[str, str],
         meetings: Mapping[str, str] | None = None,
         addresses: Callable[[], Addresses],
+        recordings: HostRecordings | None = None,
+        captures: HostCaptures | None = None,
+        plugins: HostPlugins | None = None,
     ) -> None:
+        self._recordings = recordings
+        self._captures = captures
+        self._plugins = plugins
         self._platform = platform
         self._client = client
         self._bot = bot
@@ -281,6 +290,7 @@ class HostCalls:
         if call is not None:
             if call.tenant_id.casefold() != tenant_id.casefold():
                 return Delivery.FOREIGN
+            call.note_notification(notification)
             return Delivery.TAKEN if call.deliver(notification) else Delivery.FULL
         if key in self._ended:
             return Delivery.TAKEN
@@ -341,14 +351,21 @@ class HostCalls:
         created_at_s: float,
         is_owned: bool = True,
     ) -> HostedCall:
+        client, capture = self._client_of(tenant_id), None
+        if self._captures is not None and is_owned:
+            media = "service" if session is None else "app"
+            capture = self._captures.begin(resource, tenant_id=tenant_id, media=media)
+            client = capture.through(client)
         surroundings = Surroundings(
             self._bot,
-            self._client_of(tenant_id),
+            client,
             self._addresses().callback_uri,
             self._open_session,
             self._drop_session,
             self.prompts,
             self._on_ended,
+            self._recordings,
+            self._plugins,
         )
         call = HostedCall(
             resource,
@@ -360,6 +377,8 @@ class HostCalls:
             is_owned=is_owned,
         )
         self._calls[normal_id(call.id)] = call
+        if capture is not None:
+            call.be_captured(capture)
         call.start()
         return call
 

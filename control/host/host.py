@@ -9,8 +9,11 @@ import secrets
 from contextlib import AsyncExitStack
 from typing import Final, Self
 
+from pydantic import SecretStr
+
 from mixminus.media.platform import MediaPlatform
 
+from ..acs.signing import ConnectionString
 from ..client.calls import CallsClient
 from ..client.errors import CLIENT_ERRORS
 from ..client.keys import KeyCache
@@ -19,14 +22,21 @@ from ..client.requests import GraphClient
 from ..client.tokens import ClientCredentials
 from ..client.webhook import TokenValidator
 from ..graph.joinurl import JoinUrlError
+from ..replay.capture import HostCaptures
 from ..serving import HttpsServer
 from ..settings import HostSettings
 from ..tls import LOCAL_HOSTS, Certificate, LocalAuthority, client_context
+from .acs import AcsSettings, HostAcs
+from .acs_routes import CALLBACK_PATH as ACS_CALLBACK_PATH
 from .bot import Bot
 from .calls import Addresses, HostCalls
 from .errors import UnknownMeetingError, UnknownUserError
 from .hostfile import HostFile
+from .plugins import HostPlugins
+from .recording import HostRecordings
 from .registration import WebhookRegistration
+from .stream_auth import AcsTokens, KeyFile
+from .streams import HostStreams, StreamAccess
 from .web import CALLBACK_PATH, MEDIA_PATH, WebhookCounters, create_app
 
 log = logging.getLogger("mixminus.control.host")
@@ -39,7 +49,8 @@ class BotHost:
     """One bot, its calls and their media, in the running loop.
 
     ``async with BotHost(bot, settings) as host`` serves until the block is left; then all calls are
-    hung up and nothing is left running. ``host.calls`` makes and finds calls. ``host.records`` has
+    hung up and nothing is left running. ``host.calls`` makes and finds calls, ``host.streams``
+    those that come by telephony streams. ``host.records`` has
     the records of ended ones, ``host.client`` the API's methods by call id, for calls that are not
     this host's. *platform* is the process's running engine if it already has one; else the host
     runs its own.
@@ -75,6 +86,8 @@ class BotHost:
         )
         self.client = CallsClient(self._graph)
         self.records = CallRecordsClient(self._graph)
+        self.recordings = HostRecordings.of_settings(settings, self.platform)
+        self.plugins = HostPlugins(self.platform, settings.plugins)
         self.calls = HostCalls(
             platform=self.platform,
             client=self.client,
@@ -82,7 +95,22 @@ class BotHost:
             users=settings.users,
             meetings=settings.meetings,
             addresses=self._addresses,
+            recordings=self.recordings,
+            captures=self._make_captures() if settings.capture else None,
+            plugins=self.plugins,
         )
+        self._acs_keys = self._make_acs_keys()
+        self.acs_tokens = self._make_acs_tokens()
+        self.streams = HostStreams(
+            platform=self.platform,
+            bot=bot,
+            access=self._stream_access(),
+            url=lambda: self.url,
+            recordings=self.recordings,
+            plugins=self.plugins,
+        )
+        self.acs = self._make_acs()
+        """Call control of Azure Communication Services; None without ``acs_connection_string``."""
         self._registration = WebhookRegistration(self._graph, settings.app_id)
         self._port = 0
         self._start_task: asyncio.Task[None] | None = None
@@ -96,14 +124,19 @@ class BotHost:
     async def __aenter__(self) -> Self:
         """Start serving.
 
-        Raises: PortInUseError, and what the certificate's files or addresses may raise as OSError.
+        Raises: PluginError, which names the setting; PortInUseError, and what the certificate's
+                files or addresses may raise as OSError.
         """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._tokens.close)
             stack.push_async_callback(self._graph.close)
             stack.push_async_callback(self._keys.close)
+            if isinstance(self._acs_keys, KeyCache):
+                stack.push_async_callback(self._acs_keys.close)
             if self._owns_platform:
                 await stack.enter_async_context(self.platform)
+            await stack.enter_async_context(self.plugins)
+            await stack.enter_async_context(self.recordings)
             server = HttpsServer(
                 create_app(self),
                 bind=self.settings.bind,
@@ -115,6 +148,9 @@ class BotHost:
             host_file = self._host_file().save(self.settings.state_dir)
             stack.callback(host_file.unlink, missing_ok=True)
             stack.push_async_callback(self.calls.close)
+            stack.push_async_callback(self.streams.close)
+            if self.acs is not None:
+                await stack.enter_async_context(self.acs)
             if self.settings.register_webhook and self.bot.incoming_handler is not None:
                 stack.push_async_callback(self._registration.close)
                 await self._registration.start(self.url + CALLBACK_PATH)
@@ -155,6 +191,63 @@ class BotHost:
         task.cancel()
         # How it failed is logged where it did.
         await asyncio.gather(task, return_exceptions=True)
+
+    def _make_acs_keys(self) -> KeyCache | KeyFile | None:
+        settings = self.settings
+        if settings.acs_resource_id is None:
+            return None
+        if settings.acs_keys_file is not None:
+            return KeyFile(settings.acs_keys_file)
+        # The machine's roots vouch for Microsoft, whoever else vouches for the call service.
+        context = client_context(settings.ca_file, system_roots=True)
+        return KeyCache(settings.acs_open_id_config_url, ssl_context=context)
+
+    def _make_acs(self) -> HostAcs | None:
+        settings = self.settings
+        if settings.acs_connection_string is None:
+            return None
+        token = settings.acs_events_token
+        return HostAcs(
+            AcsSettings(
+                ConnectionString.parse(settings.acs_connection_string.get_secret_value()),
+                client_context(settings.acs_ca_file),
+                caller_number=settings.acs_number,
+                channels=settings.acs_channels,
+                rate_hz=settings.acs_rate_hz,
+                events_token=None if token is None else token.get_secret_value(),
+            ),
+            bot=self.bot,
+            streams=self.streams,
+            callback_uri=lambda: self.url + ACS_CALLBACK_PATH,
+        )
+
+    def _make_acs_tokens(self) -> AcsTokens | None:
+        settings = self.settings
+        if self._acs_keys is None or settings.acs_resource_id is None:
+            return None
+        return AcsTokens(
+            self._acs_keys, audience=settings.acs_resource_id, issuer=settings.acs_issuer
+        )
+
+    def _stream_access(self) -> StreamAccess:
+        settings = self.settings
+        twilio, path = settings.twilio_auth_token, settings.stream_path_token
+        return StreamAccess(
+            acs=self.acs_tokens,
+            twilio_auth_token=None if twilio is None else twilio.get_secret_value(),
+            path_token=None if path is None else path.get_secret_value(),
+            most=settings.max_streams,
+        )
+
+    def _make_captures(self) -> HostCaptures:
+        values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
+        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        return HostCaptures(
+            self.recordings.store,
+            self.platform,
+            bot=self.bot.name,
+            secrets=[*secrets, self.admin_token],
+        )
 
     def _certificate(self) -> Certificate:
         settings = self.settings

@@ -21,9 +21,15 @@ from .prompts import PromptFiles
 
 if TYPE_CHECKING:
     from .call import HostedCall
+    from .plugins import HostPlugins
+    from .recording import HostRecordings
+    from .stream_call import StreamCall
 
 MediaKind: TypeAlias = Literal["app", "service"]
 """Whose the media are: this process's, or the service's."""
+
+Told: TypeAlias = tuple[Callable[..., Awaitable[None]], object]
+"""A handler, and what the call's audio has to tell it."""
 
 DELTA_ROSTER: Final = Options(delta_roster=True)
 """Changes of the roster instead of all of it each time: they are numbered, so none is missed."""
@@ -56,6 +62,8 @@ class Surroundings:
     drop_session: Callable[[MediaSession], Awaitable[None]]
     prompts: PromptFiles
     on_ended: Callable[[HostedCall], None]
+    recordings: HostRecordings | None = None
+    plugins: HostPlugins | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ class News:
     call: Mapping[str, Any] | None = None
     participants: list[Any] | None = None
     is_latest: bool = False
+    told: Told | None = None
 
 
 def media_of(
@@ -88,7 +97,7 @@ def since_ms(created_at_s: float) -> float:
     return (time.monotonic() - created_at_s) * 1000.0
 
 
-def describe(call: HostedCall, notifications: Mapping[str, int]) -> dict[str, Any]:
+def describe(call: HostedCall | StreamCall, notifications: Mapping[str, int]) -> dict[str, Any]:
     """Return what the admin API shows of *call*; no secret is in it."""
     session = call.session
     counters = None if session is None else session.counters()
@@ -116,6 +125,8 @@ def describe(call: HostedCall, notifications: Mapping[str, int]) -> dict[str, An
         "legs": legs,
         "audio": None if counters is None else asdict(counters.audio),
         "transport": {} if counters is None else counters.transport,
+        "recordings": call._describe_recordings(),
+        "plugins": call._describe_plugins(),
         "error": call.bot_error,
         "resultInfo": None if call.result is None else result_info(call.result),
         "endReason": call.end_reason,

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from mixminus.media.session import SessionClosedError
 
 from ..client.requests import GraphRequestError
 from .errors import CallEndedError, OperationFailedError
 from .waits import CallWaits
-
-if TYPE_CHECKING:
-    from .call import HostedCall
 
 log = logging.getLogger("mixminus.control.host")
 
@@ -27,10 +24,16 @@ GONE_CODES: Final = frozenset({"8522", "8528"})
 """What Graph says when it knows no such call, or no longer."""
 
 
+class BotCall(Protocol):
+    """A call that handlers are given: Graph's, or a stream's."""
+
+    id: str
+
+
 class BotRunner:
     """The handlers of one call's bot. Thread: the loop's."""
 
-    def __init__(self, call: HostedCall, waits: CallWaits) -> None:
+    def __init__(self, call: BotCall, waits: CallWaits) -> None:
         self._call = call
         self._waits = waits
         self._tasks: list[asyncio.Task[None]] = []

@@ -60,6 +60,10 @@ class CallVerbs(ABC):
         Raises: TimeoutError; CallEndedError when the call ends first.
         """
 
+    @abstractmethod
+    def _heed_recording_status(self, status: str) -> None:
+        """Open or shut the recording gate, as the service has been told."""
+
     # The whole call.
 
     async def reject(self, reason: RejectReason | str = RejectReason.NONE) -> None:
@@ -266,10 +270,18 @@ class CallVerbs(ABC):
     async def update_recording_status(
         self, status: RecordingStatus | str, *, client_context: str | None = None
     ) -> Operation:
-        """Say that the bot records, or does not: before it begins, and after it has ended."""
-        return await self._finish(
+        """Say that the bot records, or does not: before it begins, and after it has ended.
+
+        That opens and shuts the call's ``recording_gate``; ``record`` does it where it must be.
+        """
+        if status != RecordingStatus.RECORDING:
+            self._heed_recording_status(status)
+        operation = await self._finish(
             self._client.update_recording_status(self.id, status, client_context=client_context)
         )
+        if status == RecordingStatus.RECORDING:
+            self._heed_recording_status(status)
+        return operation
 
     async def add_large_gallery_view(self, *, client_context: str | None = None) -> Operation:
         """Add the large gallery view."""

@@ -10,7 +10,7 @@ from ..call_state import ResultInfo
 from ..client.models import CallInfo, ContentSharingSession, Participant
 from ..graph.enums import CallState, MediaState
 from ..graph.notifications import normal_id
-from ..remote_roster import RemoteRoster
+from ..remote_roster import RemoteRoster, source_ids
 from ..remote_state import CallMirror, RemoteCall
 
 
@@ -20,6 +20,7 @@ class CallView:
     id: str
     _mirror: CallMirror
     _info: tuple[RemoteCall, CallInfo] | None = None
+    _speakers: tuple[RemoteRoster, Mapping[str, Participant]] | None = None
     _people: tuple[RemoteRoster, Mapping[str, Participant]] | None = None
 
     @property
@@ -85,6 +86,24 @@ class CallView:
         return None
 
     def speaker(self, source_id: str | int) -> Participant | None:
-        """Return who has the media stream of that source id: who a dominant speaker is."""
-        raw = self._mirror.roster.by_source(source_id)
-        return None if raw is None else self.participant(str(raw["id"]))
+        """Return who has the media stream of that source id: who a dominant speaker is.
+
+        None also for a moment after somebody came: their audio may be quicker than the roster.
+        """
+        roster = self._mirror.roster
+        if self._speakers is None or self._speakers[0] is not roster:
+            self._speakers = (roster, self._people_by_source())
+        return self._speakers[1].get(str(source_id))
+
+    def _is_call_of_two(self) -> bool:
+        """Say whether nobody but the peer can be heard: of such a call no roster may be told."""
+        info = self.info
+        is_group = info.chat is not None or info.meeting is not None or len(info.targets) > 1
+        return not is_group and not self.participants
+
+    def _people_by_source(self) -> Mapping[str, Participant]:
+        found: dict[str, Participant] = {}
+        for key, raw in self._mirror.roster.participants.items():
+            for source_id in source_ids(raw):
+                found.setdefault(source_id, self.participants[key])
+        return found

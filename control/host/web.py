@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import FileResponse
-from starlette.websockets import WebSocketDisconnect
 
 from mixminus.media.transports.link import LinkError, LinkGrant, accept_link
 
 from ..client.keys import KeysUnavailableError
 from ..client.webhook import TokenRefusedError, parse_notifications
 from ..graph.notifications import NotificationError
+from .acs_routes import add_acs
 from .admin import add_admin
 from .calls import Delivery
 from .prompts import PROMPTS_PATH
 from .replies import RequestRefusedError, read_body
+from .sockets import AsgiSocket
+from .stream_routes import add_streams
 
 if TYPE_CHECKING:
     from .host import BotHost
@@ -42,45 +44,15 @@ class WebhookCounters:
     foreign: int = 0
 
 
-class _StarletteSocket:
-    """A server's WebSocket, as the media link wants it."""
-
-    def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
-
-    async def receive(self) -> bytes | str:
-        try:
-            message = await self._websocket.receive()
-        except RuntimeError as exc:
-            raise ConnectionError("the WebSocket is closed") from exc
-        if message["type"] == "websocket.disconnect":
-            raise ConnectionError(f"the WebSocket was closed with {message.get('code', 1005)}")
-        data: bytes | None = message.get("bytes")
-        text: str = message.get("text") or ""
-        return text if data is None else data
-
-    async def send(self, message: bytes | str) -> None:
-        try:
-            if isinstance(message, str):
-                await self._websocket.send_text(message)
-            else:
-                await self._websocket.send_bytes(message)
-        except (WebSocketDisconnect, RuntimeError) as exc:
-            raise ConnectionError("the WebSocket is closed") from exc
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        try:
-            await self._websocket.close(code, reason)
-        except (WebSocketDisconnect, RuntimeError):
-            return  # The far end was faster.
-
-
 def create_app(host: BotHost) -> FastAPI:
     """Make the application of *host*."""
     app = FastAPI(title="mixminus bot host", docs_url=None, redoc_url=None, openapi_url=None)
     _add_error_bodies(app)
     _add_webhook(app, host)
     _add_media(app, host)
+    add_streams(app, host)
+    if host.acs is not None and host.acs_tokens is not None:
+        add_acs(app, host.acs, host.acs_tokens)
     _add_prompts(app, host)
     _add_health(app, host)
     add_admin(app, host)
@@ -156,23 +128,31 @@ def _add_media(app: FastAPI, host: BotHost) -> None:
             return None if session is None else session.grant()
 
         try:
-            link = await accept_link(host.platform, _StarletteSocket(websocket), authorize)
+            admitted = await accept_link(host.platform, AsgiSocket(websocket), authorize)
         except (LinkError, ConnectionError, TimeoutError) as exc:
             host.links_refused += 1
             log.warning("a media link was refused: %s", exc)
             return
+        link = admitted.link
         try:
-            session = host.calls.session(session_id)
-            if session is None or session.connected or session.audio.closed:
-                log.warning("a media link came for a session that has one, or is over")
-                return
-            session.attach(link)
-            log.info("session %s: the media link stands", session_id)
-            # Not the future itself: a cancelled route would cancel it for everyone.
-            await asyncio.wait([link.closed])
-            log.info("session %s: the media link ended: %s", session_id, link.closed.result())
+            if admitted.is_resumed:
+                log.info("session %s: the media link goes on", session_id)
+            else:
+                session = host.calls.session(session_id)
+                if session is None or session.connected or session.audio.closed:
+                    log.warning("a media link came for a session that has one, or is over")
+                    await link.close()
+                    return
+                session.attach(link)
+                log.info("session %s: the media link stands", session_id)
+            # Not the futures themselves: a cancelled route would cancel them for everyone.
+            ends: tuple[asyncio.Future[Any], ...] = (admitted.over, link.closed)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await link.close()
+            # A link that only lost its socket lives on: the service may connect again.
+            if link.closed.done():
+                await link.close()
+                log.info("session %s: the media link ended: %s", session_id, link.closed.result())
 
 
 def _add_prompts(app: FastAPI, host: BotHost) -> None:
@@ -193,5 +173,7 @@ def _add_health(app: FastAPI, host: BotHost) -> None:
             "status": "ok",
             "role": "bot host",
             "calls": len(host.calls),
+            "streams": len(host.streams),
             "scheduling": host.platform.scheduling,
+            "plugins": host.plugins.health(),
         }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mixminus.media.descriptor import MediaSessionDescriptor
 from mixminus.media.transports.base import Transport
-from mixminus.media.transports.link import LinkError
+from mixminus.media.transports.link import LinkError, ServiceLink
 
 from .. import call_state as cs
 from ..graph.requests import MediaConfig
+from .bot_tones import BotTones
 from .gauge import Gauge
 from .ivr.hosting import make_hosted
 from .records.quality import Measured
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from .ivr.media import ServiceHostedMedia
     from .live_call import LiveCall
     from .services import CallServices
+
+
+log = logging.getLogger("mixminus.control.calls")
 
 
 class BotMediaError(ConnectionError):
@@ -87,12 +92,33 @@ class BotMedia:
             raise BotMediaError("the call is over")
         self._link = link
         self._gauge.follow(link)
+        if isinstance(link, ServiceLink):
+            self._serve(live, link)
 
         def closed(future: asyncio.Future[str]) -> None:
             if not self._is_closed and not future.cancelled():
                 live.post(cs.MediaLost(future.result()))
 
         link.closed.add_done_callback(closed)
+
+    def tone_heard(self, key: str) -> None:
+        """Tell the bot, over its link, that another party pressed *key*."""
+        if isinstance(self._link, ServiceLink):
+            self._link.send_tone(key)
+
+    def _serve(self, live: LiveCall, link: ServiceLink) -> None:
+        """Do what the bot asks for by its link, and tell the others when it is lost."""
+
+        def speakers_wanted(wanted: bool) -> None:
+            link.feed(live.conversation.open_feed(live.member) if wanted else None)
+
+        def media_changed(flows: bool) -> None:
+            log.info("call %s: its media link %s", live.id, "is back" if flows else "was lost")
+            live.room.media_changed(live.member, flows)
+
+        link.on_tone = BotTones(live).press
+        link.on_speakers = speakers_wanted
+        link.on_media = media_changed
 
     async def close(self) -> None:
         """End what carries the audio. Again is no error."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mixminus.media.bridge import Leg
+from mixminus.media.presses import Presses
 from mixminus.media.transports.sdp import SdpError
 
 from .. import call_state as cs
@@ -17,7 +18,6 @@ from ..store.base import UserRow
 from .edges import CallerTransport, PacketTransport, RestartableTransport
 from .gauge import Gauge
 from .member import Member, Told
-from .presses import Presses
 from .records.quality import Measured
 from .rooms import Room
 from .rtc_messages import RtcError as RtcError
@@ -151,6 +151,11 @@ class CallerParty:
         is_key = Tone.of_key(key) is not None
         if is_key and self.room is not None and self._presses.take(path, key, now_s):
             self.room.press(self.member, key)
+
+    def send_key(self, key: str, duration_ms: int) -> bool:
+        """Send the device a telephone event, if it takes those."""
+        transport: object = self._transport
+        return isinstance(transport, PacketTransport) and transport.queue_tone(key, duration_ms)
 
     def tone_heard(self, key: str) -> None:
         """Show the device that another party pressed a key."""

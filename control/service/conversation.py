@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from mixminus.media.bridge import Leg
 from mixminus.media.platform import MediaPlatform
+from mixminus.media.transports.link import SpeakerFeed
 
 from ..call_state import ResultInfo
 from ..graph.participants import Stream, large_gallery, recording_info
@@ -201,9 +202,10 @@ class Conversation:
             self._views.pop(member.participant_id, None)
             for key in [key for key in self._groups if key[0] == member.participant_id]:
                 del self._groups[key]
-            for leg in (*member.voices, member.leg):
+            for leg in (*member.voices, *member.whispers, member.leg):
                 self._mixer.remove_leg(leg)
             member.voices.clear()
+            member.whispers.clear()
             del self._members[member.participant_id]
 
     def admit(self, member: Member) -> None:
@@ -365,19 +367,30 @@ class Conversation:
         """Whether someone is on hold with music."""
         return bool(self._music)
 
-    def add_voice(self, member: Member) -> Leg:
-        """Add a leg that speaks for *member*: heard where it is heard, and not by it."""
+    def add_voice(self, member: Member, listener: Member | None = None) -> Leg:
+        """Add a leg that speaks for *member*: heard where it is, or by *listener* alone."""
         with self.changing():
             leg = self._mixer.add_speaking_leg(member.source_id)
-            member.voices.append(leg)
+            (member.voices if listener is None else listener.whispers).append(leg)
         return leg
 
-    def remove_voice(self, member: Member, leg: Leg) -> None:
+    def remove_voice(self, member: Member, leg: Leg, listener: Member | None = None) -> None:
         """Take a leg of :meth:`add_voice` out. Again is no error."""
-        if leg in member.voices:
-            member.voices.remove(leg)
+        legs = member.voices if listener is None else listener.whispers
+        if leg in legs:
+            legs.remove(leg)
             with self.changing():
                 self._mixer.remove_leg(leg)
+
+    def listeners_of(self, member: Member) -> list[Member]:
+        """Return who hears *member* now."""
+        hears = self._mixer.hears
+        return [other for other in self._members.values() if hears(other.leg, member.leg)]
+
+    def open_feed(self, member: Member) -> SpeakerFeed:
+        """Give *member* everyone whom it hears apart, until that is closed."""
+        with self.changing():
+            return self._mixer.taps.open(member.participant_id)
 
     def set_group(self, owner: Member, group_id: str, group: RoutingGroup) -> None:
         """Route audio as *owner*'s group says, in place of its group of the same id."""

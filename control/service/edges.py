@@ -45,6 +45,9 @@ class PacketTransport(Protocol):
     """Called with False when nothing comes that is expected, with True when it is back."""
     expects_media: bool
 
+    def queue_tone(self, key: str, duration_ms: int = 100, pause_ms: int = 50) -> bool:
+        """Send *key* as a telephone event; False: the far end takes none."""
+
     def quality(self) -> StreamQuality | None:
         """Return what was measured so far; None before there is anything to measure."""
 

@@ -262,8 +262,9 @@ class LiveCall:
 
     def tone_heard(self, key: str) -> None:
         """Hear that somebody pressed *key*."""
-        tone = Tone.of_key(key)
-        if tone is not None:
+        if self._media is not None:
+            self._media.tone_heard(key)
+        if (tone := Tone.of_key(key)) is not None:
             self.on_tone(tone.value)
 
     def media_changed(self, member: Member, flows: bool) -> None:

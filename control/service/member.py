@@ -46,6 +46,8 @@ class Member:
     """Where its hold music is played; it is on hold as long as there is one."""
     voices: list[Leg] = field(default_factory=list)
     """More legs that speak for it, heard wherever it is."""
+    whispers: list[Leg] = field(default_factory=list)
+    """Legs that it alone hears."""
     sharing: Stream | None = None
     recording_info: Json | None = None
     on_removed: Callable[[ResultInfo], None] | None = None

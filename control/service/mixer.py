@@ -10,6 +10,7 @@ from mixminus.media.platform import MediaPlatform
 
 from .member import Member
 from .routing import PrivateRoute, routes
+from .speaker_taps import SpeakerTaps
 
 SPEAKING_SLOTS = 64
 """Frames that may wait in a leg that the service itself speaks on (1.28 s)."""
@@ -24,6 +25,8 @@ class Mixer:
 
     def __init__(self, platform: MediaPlatform) -> None:
         self._bridge = platform.create_bridge()
+        self.taps = SpeakerTaps(platform)
+        """The speakers apart, for who wants them so."""
         self._last_source_id = 0
         self._heard: dict[Leg, tuple[Leg, ...] | None] = {}
 
@@ -82,12 +85,24 @@ class Mixer:
             elif listener.music is not None:
                 sources = (listener.music,)
             else:
-                sources = tuple(chain.from_iterable(map(voices.__getitem__, speakers)))
+                heard_voices = chain.from_iterable(map(voices.__getitem__, speakers))
+                sources = (*heard_voices, *listener.whispers)
             if self._heard[listener.leg] != sources:
                 changed[listener.leg] = sources
         if changed:
             self._bridge.set_routes(changed)
             self._heard |= changed
+        if self.taps.are_wanted:
+            source_ids = {member.participant_id: member.source_id for member in members}
+            self.taps.route(
+                {source_ids[key]: legs for key, legs in voices.items()},
+                {key: [source_ids[speaker] for speaker in heard[key]] for key in source_ids},
+            )
+
+    def hears(self, listener: Leg, speaker: Leg) -> bool:
+        """Say whether what comes on *speaker* goes to *listener* now."""
+        sources = self._heard.get(listener, ())
+        return listener is not speaker and (sources is None or speaker in sources)
 
     def _isolate(self, leg: Leg) -> None:
         self._bridge.set_sources(leg, ())
@@ -95,5 +110,6 @@ class Mixer:
 
     def close(self) -> None:
         """Stop mixing. Again is no error."""
+        self.taps.close()
         self._heard.clear()
         self._bridge.close()

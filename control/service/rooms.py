@@ -20,6 +20,7 @@ from .records.quality import Measured
 
 if TYPE_CHECKING:
     from .invitation import Invitation
+    from .leg_plugins import LegPlugins
 
 log = logging.getLogger("mixminus.control.calls")
 
@@ -61,8 +62,14 @@ class Room:
     Thread: the loop's.
     """
 
-    def __init__(self, conversation: Conversation, on_empty: Callable[[Room], None]) -> None:
+    def __init__(
+        self,
+        conversation: Conversation,
+        on_empty: Callable[[Room], None],
+        plugins: LegPlugins | None = None,
+    ) -> None:
         self.conversation = conversation
+        self._plugins = plugins
         self.parties: dict[str, Party] = {}
         self.invitations: set[Invitation] = set()
         self.closing: set[asyncio.Task[None]] = set()
@@ -90,6 +97,8 @@ class Room:
         member = party.member
         self.parties[member.participant_id] = party
         member.on_removed = party.end
+        if self._plugins is not None and not party.is_app:
+            self._plugins.attach(member, self.id)
 
     def leave(self, party: Party, result: ResultInfo) -> None:
         """Take a party out; what follows for the others depends on the kind of conversation.
@@ -107,6 +116,8 @@ class Room:
             return False
         del self.parties[member.participant_id]
         member.on_removed = None
+        if self._plugins is not None:
+            self._plugins.detach(member)
         self.conversation.remove(
             member, result=result, transport=party.counters(), measured=party.measured()
         )
@@ -189,7 +200,14 @@ class Room:
 class Rooms:
     """All conversations of a service: made, found by meeting, closed and recorded when empty."""
 
-    def __init__(self, platform: MediaPlatform, tenant_id: str, on_over: OnOver) -> None:
+    def __init__(
+        self,
+        platform: MediaPlatform,
+        tenant_id: str,
+        on_over: OnOver,
+        plugins: LegPlugins | None = None,
+    ) -> None:
+        self._plugins = plugins
         self._platform, self._tenant_id, self._on_over = platform, tenant_id, on_over
         self._rooms: dict[str, Room] = {}
         self._by_meeting: dict[tuple[str, str], Room] = {}
@@ -219,7 +237,7 @@ class Rooms:
             meeting=meeting,
             history=history,
         )
-        room = Room(conversation, self._room_empty)
+        room = Room(conversation, self._room_empty, self._plugins)
         self._rooms[chain_id] = room
         if meeting is not None:
             self._by_meeting[_key(meeting)] = room

@@ -72,6 +72,11 @@ class RtpPhoneParty:
         """Return how good the gateway's packets came and went."""
         return self._gauge.measured()
 
+    def send_key(self, key: str, duration_ms: int) -> bool:
+        """Send the gateway a telephone event, if it takes those."""
+        transport: object = self._transport
+        return isinstance(transport, PacketTransport) and transport.queue_tone(key, duration_ms)
+
     def tone_heard(self, key: str) -> None:
         """Nothing: what a telephone hears is in its audio."""
 

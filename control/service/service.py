@@ -29,6 +29,7 @@ from .ivr.prompts import PromptLibrary
 from .ivr.recordings import Recordings
 from .ivr.routes import recordings_router
 from .keys import SigningKey, new_key_pem
+from .leg_plugins import LegPlugins
 from .media_edges import open_edges
 from .meeting_routes import MeetingRoutes
 from .meetings import Meetings
@@ -65,7 +66,7 @@ class CallService:
     ``platform`` is the process's engine if it already has one, else the service runs its own.
     ``make_edges`` puts other media ends in the place of WebRTC, the media link and RTP.
 
-    Raises: PortInUseError, MediaPortError, StateDirInUseError, StoreError on entering.
+    Raises: PortInUseError, MediaPortError, StateDirInUseError, StoreError, PluginError on entering.
     Thread: the loop that entered it.
     """
 
@@ -139,7 +140,8 @@ class CallService:
         )
         waiting = platform.create_bridge()
         exits.callback(waiting.close)
-        rooms = Rooms(platform, settings.tenant_id, records.add)
+        plugins = await exits.enter_async_context(LegPlugins(platform, settings.plugins))
+        rooms = Rooms(platform, settings.tenant_id, records.add, plugins)
         exits.push_async_callback(rooms.close)
         services = CallServices(
             store=store,
@@ -192,6 +194,7 @@ class CallService:
                 "notificationsPending": counts.pending,
                 "changesGivenUp": subscriptions.given_up,
                 "engine": asdict(platform.stats()),
+                "plugins": plugins.health(),
                 **edges.health(),
             }
 

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ..graph.enums import ALL_ROLES
+from ..plugin_settings import PluginSpecs
 from .phones import DEFAULT_PHONES, PhoneScript, check_distinct
 
 TENANT_ID = "aa67bd4c-8475-432d-bd41-39f255720e0a"
@@ -121,6 +122,9 @@ class ServiceSettings(BaseSettings):
     """How long after its call's end a recorded response can be fetched."""
     phones: tuple[PhoneScript, ...] = DEFAULT_PHONES
     """The telephones that can be called, and what each does then."""
+
+    plugins: PluginSpecs = ()
+    """Plugins on every caller's leg, in order: on what each says (``inbound``), and hears."""
 
     media_bind: tuple[str, ...] = ()
     """The addresses of this machine that media come to; none: as ``bind`` says."""

@@ -12,9 +12,9 @@ from mixminus.media.dtmf import tone_pcm
 from mixminus.media.pcm import SAMPLE_RATE_HZ
 from mixminus.media.pipeline import FilePlayer
 from mixminus.media.platform import MediaPlatform
+from mixminus.media.recorder import RingRecorder, RingTrack
 from mixminus.media.transports.aiortc_transport import AiortcTransport
 
-from ..recorder import RecorderTrack, TimelineRecorder
 from .options import SoftphoneOptions
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -56,7 +56,7 @@ class CallMedia:
         self._past: Counter[str] = Counter()
         self.first_tick = platform.stats().ticks
         self._player: FilePlayer | None = None
-        self._recorder: TimelineRecorder | None = None
+        self._recorder: RingRecorder | None = None
 
     def start(self) -> None:
         """Record, and play from the first sample.
@@ -64,11 +64,11 @@ class CallMedia:
         Raises: OSError when a recording cannot be made.
         """
         options = self._options
-        self._recorder = TimelineRecorder(
+        self._recorder = RingRecorder(
             self._platform,
             (
-                RecorderTrack(self.application.render, options.heard_file),
-                RecorderTrack(self._tap.render, options.played_file),
+                RingTrack(self.application.render, options.heard_file),
+                RingTrack(self._tap.render, options.played_file),
             ),
         )
         if options.play is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import av
 import numpy as np
@@ -26,6 +27,14 @@ SAID: Final = {"mov": "m4a", "matroska": "webm"}
 
 EXPECTED: Final = "expected wav, flac, ogg, mp3, m4a or webm audio"
 
+MIN_FILE_RATE_HZ: Final = 4_000
+MAX_FILE_RATE_HZ: Final = 384_000
+MAX_FILE_CHANNELS: Final = 8
+"""A header may say 1 Hz, of which each sample would become 16,000, or 65,535 channels."""
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes"
+"""An audio file: its name, or all of its content."""
+
 
 class AudioFileError(ValueError):
     """A file that is no usable audio; the message says which, what was expected and what came."""
@@ -42,25 +51,44 @@ class FileDecoder:
     Thread: one at a time; blocks on the file and the codec, so not the event loop's.
     """
 
-    def __init__(self, path: Path, format_name: str, max_seconds: float) -> None:
-        self.path = path
+    def __init__(self, source: Path | bytes, format_name: str, max_seconds: float) -> None:
+        self.name = _name(source)
         self.format_name = format_name
         self.truncated = False
         self._said = SAID.get(format_name, format_name)
         self._max_samples = int(max_seconds * SAMPLE_RATE_HZ)
+        is_content = isinstance(source, bytes)
         try:
             self._container = av.open(
-                os.fspath(path),
+                io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source),
+                "r",
                 format=format_name,
                 # FFmpeg would follow concat:, subfile: and http: references, also within files.
-                options={"protocol_whitelist": "file"},
+                options={"protocol_whitelist": "none" if is_content else "file"},
                 metadata_errors="replace",
             )
         except (FFmpegError, ValueError) as exc:
-            raise AudioFileError(f"{path}: {EXPECTED}, got a broken {self._said} file") from exc
-        if not self._container.streams.audio:
+            raise self._error("a broken {} file") from exc
+        try:
+            self._check_stream()
+        except AudioFileError:
             self._container.close()
-            raise AudioFileError(f"{path}: {EXPECTED}, got a {self._said} file without audio")
+            raise
+
+    def _check_stream(self) -> None:
+        if not self._container.streams.audio:
+            raise self._error("a {} file without audio")
+        codec: av.AudioCodecContext | None = self._container.streams.audio[0].codec_context
+        if codec is None:
+            # A header that names no codec FFmpeg knows.
+            raise self._error("a broken {} file")
+        is_sound = MIN_FILE_RATE_HZ <= codec.sample_rate <= MAX_FILE_RATE_HZ
+        if not is_sound or not 1 <= codec.channels <= MAX_FILE_CHANNELS:
+            came = f"{codec.channels} channels at {codec.sample_rate} Hz"
+            raise self._error("a {} file of " + came)
+
+    def _error(self, came: str) -> AudioFileError:
+        return AudioFileError(f"{self.name}: {EXPECTED}, got {came.format(self._said)}")
 
     def __enter__(self) -> Self:
         return self
@@ -98,9 +126,7 @@ class FileDecoder:
             if self.truncated:
                 return
         if not decoded:
-            raise AudioFileError(
-                f"{self.path}: {EXPECTED}, got a {self._said} file without a sample"
-            )
+            raise self._error("a {} file without a sample")
 
     def _resampled(self) -> Iterator[av.AudioFrame]:
         stream = self._container.streams.audio[0]
@@ -116,45 +142,58 @@ class FileDecoder:
             # ValueError: the resampler refuses a stream that changes its rate or layout midway.
             # What came before a broken end is still audio; a file broken from the start is not.
             if not decoded:
-                raise AudioFileError(
-                    f"{self.path}: {EXPECTED}, got a broken {self._said} file"
-                ) from exc
+                raise self._error("a broken {} file") from exc
         if decoded:
             yield from resampler.resample(None)
 
 
-def open_audio(path: str | os.PathLike[str], *, max_seconds: float = MAX_SECONDS) -> FileDecoder:
+def open_audio(source: Source, *, max_seconds: float = MAX_SECONDS) -> FileDecoder:
     """Open an audio file of a format that its first bytes name.
 
+    *source* is its name, or its content as bytes.
     Units:  max_seconds of decoded audio; what follows is left out and ``truncated`` says so.
     Raises: AudioFileError when it is missing, empty, no regular file or not audio.
     Thread: any but the event loop's (reads the file).
     """
-    path = Path(path)
+    place = source if isinstance(source, bytes) else Path(source)
+    head = place[:SNIFF_BYTES] if isinstance(place, bytes) else _read_head(place)
+    if not head:
+        raise AudioFileError(f"{_name(place)}: {EXPECTED}, got an empty file")
+    format_name = sniff(head)
+    if format_name is None:
+        raise AudioFileError(f"{_name(place)}: {EXPECTED}, got {_describe(head)}")
+    return FileDecoder(
+        place if isinstance(place, bytes) else place.absolute(), format_name, max_seconds
+    )
+
+
+def _read_head(path: Path) -> bytes:
     try:
         if not path.is_file():
             came = "a directory" if path.is_dir() else "no file of that name"
             raise AudioFileError(f"{path}: {EXPECTED}, got {came}")
         with path.open("rb") as file:
-            head = file.read(SNIFF_BYTES)
-    except OSError as exc:
-        raise AudioFileError(f"{path}: {EXPECTED}, got {exc.strerror or exc}") from exc
-    if not head:
-        raise AudioFileError(f"{path}: {EXPECTED}, got an empty file")
-    format_name = sniff(head)
-    if format_name is None:
-        raise AudioFileError(f"{path}: {EXPECTED}, got {_describe(head)}")
-    return FileDecoder(path.absolute(), format_name, max_seconds)
+            return file.read(SNIFF_BYTES)
+    except (OSError, ValueError) as exc:
+        if isinstance(exc, AudioFileError):
+            raise
+        # ValueError: a name with a null byte in it.
+        came = str(getattr(exc, "strerror", None) or exc)
+        raise AudioFileError(f"{str(path)!r}: {EXPECTED}, got {came}") from exc
 
 
-def load_audio(path: str | os.PathLike[str], *, max_seconds: float = MAX_SECONDS) -> Pcm:
-    """Return a whole audio file as Pcm16K samples.
+def _name(source: Path | bytes) -> str:
+    return f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
+
+
+def load_audio(source: Source, *, max_seconds: float = MAX_SECONDS) -> Pcm:
+    """Return a whole audio file as Pcm16K samples. *source* is its name, or its content as bytes.
 
     Shape:  (n,) int16, n at least 1. A silent file is valid: ask :func:`is_silent`.
     Raises: AudioFileError as :func:`open_audio` and iterating do.
     Thread: any but the event loop's.
     """
-    with open_audio(path, max_seconds=max_seconds) as decoder:
+    with open_audio(source, max_seconds=max_seconds) as decoder:
         return np.concatenate(list(decoder.chunks()))
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import numpy as np
-
-from ..pcm import FRAME_SAMPLES, Pcm
+from ..pcm import Pcm
 from ..platform import MediaPlatform
 from ..ring import FrameRing
+from .track import Track
 
 DEPTH_FRAMES: Final = 25
 """Half a second: more than the loop was seen to stand still (190 ms beside four busy threads)."""
@@ -17,6 +16,8 @@ DEPTH_FRAMES: Final = 25
 
 class FilePlayer:
     """Keep a ring filled with *pcm*, from its first sample to its last, once or again and again.
+
+    For a leg's own ring, where nobody interrupts; a bot's speech is ``media.player``'s.
 
     Shape:  pcm (n,) int16 at 16 kHz, n at least 1. What the last frame lacks is silence; when
             looping, the start follows the end without a gap.
@@ -39,8 +40,7 @@ class FilePlayer:
         if pcm.ndim != 1 or pcm.size == 0:
             raise ValueError(f"expected samples of shape (n,), got {pcm.shape}")
         self._ring = ring
-        self._pcm = pcm
-        self._loop = loop
+        self._track = Track([pcm], loop=loop)
         # The writer must never lap the reader here: a full ring is for those who may drop.
         self._depth_frames = min(depth_frames, ring.slots * 3 // 4)
         if self._depth_frames < 1:
@@ -59,7 +59,7 @@ class FilePlayer:
     @property
     def loops(self) -> int:
         """How often the end was passed so far."""
-        return self._frames * FRAME_SAMPLES // self._pcm.size if self._loop else 0
+        return 0 if self._track.is_over else self._track.loops
 
     def close(self) -> None:
         """Write no more; what waits in the ring is still played. Again is no error."""
@@ -68,25 +68,9 @@ class FilePlayer:
         self.done.set()
 
     def _fill(self) -> None:
-        while not self._closed and self._ring.depth_frames < self._depth_frames:
-            frame = self._next_frame()
-            if frame is None:
-                break
-            self._ring.write(frame)
+        ring, track = self._ring, self._track
+        while not (self._closed or track.is_over) and ring.depth_frames < self._depth_frames:
+            ring.write(track.next_frame())
             self._frames += 1
-        if self._at_end() and self._ring.depth_frames == 0:
+        if track.is_over and ring.depth_frames == 0:
             self.close()
-
-    def _at_end(self) -> bool:
-        return not self._loop and self._frames * FRAME_SAMPLES >= self._pcm.size
-
-    def _next_frame(self) -> Pcm | None:
-        if self._at_end():
-            return None
-        start = self._frames * FRAME_SAMPLES
-        if self._loop:
-            return self._pcm.take(np.arange(start, start + FRAME_SAMPLES), mode="wrap")
-        frame = np.zeros(FRAME_SAMPLES, np.int16)
-        rest = self._pcm[start : start + FRAME_SAMPLES]
-        frame[: rest.size] = rest
-        return frame

@@ -17,11 +17,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import InvalidHandshake, InvalidURI
 
 from ..bridge import Leg
 from ..platform import MediaPlatform
-from .base import RemoteProtocolError
+from .base import RemoteProtocolError, SpeakerLegs
+from .link_connection import CLOSE_TIMEOUT_S
 from .link_frames import MAX_MESSAGE_BYTES
 from .link_hello import (
     Hello,
@@ -34,15 +35,25 @@ from .link_hello import (
     write_hello,
     write_welcome,
 )
-from .link_transport import CLOSE_TIMEOUT_S, LinkTransport, MessageSocket, SocketClosedError
+from .link_host import HostLink
+from .link_service import (
+    LinkError,
+    LinkRefusedError,
+    ServiceLink,
+    SpeakerFeed,
+    SpeakerFrame,
+)
+from .message_socket import ClientSocket, MessageSocket, SocketClosedError
 
 __all__ = [
+    "Admitted",
+    "HostLink",
     "LinkError",
     "LinkGrant",
     "LinkRefusedError",
-    "LinkTransport",
-    "MessageSocket",
-    "SocketClosedError",
+    "ServiceLink",
+    "SpeakerFeed",
+    "SpeakerFrame",
     "accept_link",
     "connect_link",
 ]
@@ -60,25 +71,31 @@ SEND_BUFFER_BYTES: Final = 16 * 1024
 SHOWN_URI_CHARS: Final = 200
 
 
-class LinkError(ConnectionError):
-    """A media link that could not be made; the message is fit for the call's ``resultInfo``."""
-
-
-class LinkRefusedError(LinkError):
-    """The hello was refused. Why is not said, on purpose."""
-
-
 @dataclass(slots=True)
 class LinkGrant:
-    """What a link must prove, until when, and the leg it may then carry: once.
+    """What a link must prove, until when, and the leg it may then carry; *speakers* apart, too.
 
-    Units:  expires_ns on the monotonic clock (``time.monotonic_ns``).
+    The first link makes ``link``. After that, whoever proves the same with a higher epoch or
+    attempt takes the place of its socket, for as long as it has not ended.
+    Units:  expires_ns on the monotonic clock (``time.monotonic_ns``), for the first.
     """
 
     secret: bytes
     leg: Leg
     expires_ns: int
-    taken: bool = False
+    speakers: SpeakerLegs | None = None
+    link: HostLink | None = None
+    claim: tuple[int, int] | None = None
+    """The epoch and attempt that were admitted last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A link that was admitted, or that goes on; ``over`` is done when this socket is closed."""
+
+    link: HostLink
+    is_resumed: bool
+    over: asyncio.Future[None]
 
 
 # ---- bot host's end ------------------------------------------------------------------------------
@@ -90,15 +107,16 @@ async def accept_link(
     authorize: Callable[[str], LinkGrant | None],
     *,
     timeout_s: float = 5.0,
-) -> LinkTransport:
+) -> Admitted:
     """Challenge a call service, and carry the leg of the session that it proves to be allowed.
 
-    Raises: LinkRefusedError when it proved nothing in time, LinkError when it went away or the leg
-            was closed meanwhile. Both close the socket; a refusal with 4401 and the same reason
-            whatever was wrong.
+    Raises: LinkRefusedError when it proved nothing in time, LinkError when it went away, or the leg
+            or the link ended meanwhile. Both close the socket; a refusal with 4401 and the same
+            reason whatever was wrong.
     Thread: the platform's loop.
 
     *authorize* says what the named session's link must prove, None when there is no such session.
+    A link that lives on after its socket was lost goes on over this one: it is the same object.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -116,7 +134,14 @@ async def accept_link(
     if grant is None:
         await _close_quietly(socket, REFUSED_CODE, REFUSED_REASON)
         raise LinkRefusedError("refused a media link that proved no right to a session")
-    return await _carry(platform, grant.leg, socket, hello.epoch)
+    try:
+        return _carry(platform, grant, socket, hello)
+    except ConnectionError as exc:
+        await _close_quietly(socket)
+        raise LinkError(f"let go of a socket that came too late: {exc}") from exc
+    except RuntimeError as exc:
+        await _close_quietly(socket)
+        raise LinkError(f"the media link stands, but its leg ended meanwhile: {exc}") from exc
 
 
 def _admit(
@@ -125,20 +150,32 @@ def _admit(
     grant = authorize(hello.session)
     # For a session that does not exist the proof is computed all the same: no clock can tell.
     proven = is_proven(hello, grant.secret if grant else secrets.token_bytes(32), nonce)
-    if grant is None or not proven or grant.taken or time.monotonic_ns() >= grant.expires_ns:
+    if grant is None or not proven:
         return None
-    grant.taken = True
+    claim = hello.epoch, hello.attempt
+    if grant.claim is None:
+        is_due = time.monotonic_ns() < grant.expires_ns
+    else:
+        is_due = claim > grant.claim and grant.link is not None and not grant.link.closed.done()
+    if not is_due:
+        return None
+    grant.claim = claim
     return grant
 
 
-async def _carry(
-    platform: MediaPlatform, leg: Leg, socket: MessageSocket, epoch: int
-) -> LinkTransport:
-    try:
-        return LinkTransport(platform, leg, socket, epoch=epoch)
-    except RuntimeError as exc:
-        await _close_quietly(socket)
-        raise LinkError(f"the media link stands, but its leg ended meanwhile: {exc}") from exc
+def _carry(
+    platform: MediaPlatform, grant: LinkGrant, socket: MessageSocket, hello: Hello
+) -> Admitted:
+    is_resumed = grant.link is not None
+    if grant.link is None:
+        grant.link = HostLink(
+            platform, grant.leg, socket, epoch=hello.epoch, speakers=grant.speakers
+        )
+    elif grant.claim == (hello.epoch, hello.attempt):
+        grant.link.resume(socket, hello.epoch)
+    else:
+        raise ConnectionError("a later connection was admitted meanwhile")
+    return Admitted(grant.link, is_resumed, grant.link.over)
 
 
 async def _close_quietly(socket: MessageSocket, code: int = 1000, reason: str = "") -> None:
@@ -161,32 +198,41 @@ async def connect_link(
     address: str | None = None,
     epoch: int = 1,
     timeout_s: float = 5.0,
-) -> LinkTransport:
+) -> ServiceLink:
     """Connect *leg* to the bot host that *mp_uri* names, at *address* if its name is resolved.
 
     Raises: LinkError with one line saying what could not be done; it quotes no secret.
     Thread: the platform's loop.
     """
     shown = _check_mp_uri(mp_uri)
-    deadline = asyncio.get_running_loop().time() + timeout_s
-    socket: _ClientSocket | None = None
+
+    async def dial(attempt: int) -> MessageSocket:
+        socket: ClientSocket | None = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                socket = ClientSocket(await _open(mp_uri, address, ssl_context, timeout_s))
+                nonce = parse_challenge(await socket.receive())
+                await socket.send(write_hello(secret, nonce, session_id, epoch, attempt))
+                parse_welcome(await socket.receive())
+        except BaseException as exc:
+            if socket is not None:
+                await _close_quietly(socket)
+            # Cancellation and our own bugs pass; what the far end or the network did becomes one
+            # error.
+            why = _explain(exc)
+            if why is None:
+                raise
+            refused = isinstance(exc, SocketClosedError) and exc.code == REFUSED_CODE
+            kind = LinkRefusedError if refused else LinkError
+            raise kind(f"cannot connect to {shown}: {why}") from exc
+        return socket
+
+    socket = await dial(1)
     try:
-        async with asyncio.timeout_at(deadline):
-            socket = _ClientSocket(await _open(mp_uri, address, ssl_context, timeout_s))
-            nonce = parse_challenge(await socket.receive())
-            await socket.send(write_hello(secret, nonce, session_id, epoch))
-            parse_welcome(await socket.receive())
-    except BaseException as exc:
-        if socket is not None:
-            await _close_quietly(socket)
-        # Cancellation and our own bugs pass; what the far end or the network did becomes one error.
-        why = _explain(exc)
-        if why is None:
-            raise
-        refused = isinstance(exc, SocketClosedError) and exc.code == REFUSED_CODE
-        kind = LinkRefusedError if refused else LinkError
-        raise kind(f"cannot connect to {shown}: {why}") from exc
-    return await _carry(platform, leg, socket, epoch)
+        return ServiceLink(platform, leg, socket, epoch=epoch, dial=dial)
+    except RuntimeError as exc:
+        await _close_quietly(socket)
+        raise LinkError(f"the media link stands, but its leg ended meanwhile: {exc}") from exc
 
 
 def _explain(exc: BaseException) -> str | None:
@@ -255,31 +301,3 @@ async def _open(
     raw.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
     raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER_BYTES)
     return connection
-
-
-class _ClientSocket:
-    """``websockets``' client as a MessageSocket."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
-
-    async def receive(self) -> bytes | str:
-        try:
-            return await self._connection.recv()
-        except ConnectionClosed as exc:
-            raise _closed_error(exc) from exc
-
-    async def send(self, message: bytes | str) -> None:
-        try:
-            await self._connection.send(message)
-        except ConnectionClosed as exc:
-            raise _closed_error(exc) from exc
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        await self._connection.close(code, reason)
-
-
-def _closed_error(exc: ConnectionClosed) -> SocketClosedError:
-    code = exc.rcvd.code if exc.rcvd is not None else None
-    said = "without a close frame" if code is None else f"with code {code}"
-    return SocketClosedError(f"the far end closed the socket {said}", code)

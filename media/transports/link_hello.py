@@ -22,10 +22,14 @@ MAX_SESSION_CHARS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a call service says of itself: the session it carries, its epoch, and the proof."""
+    """What a call service says of itself: the session it carries, its epoch, and the proof.
+
+    ``attempt`` counts the connections of one epoch, from 1.
+    """
 
     session: str
     epoch: int
+    attempt: int
     proof: str
 
 
@@ -34,18 +38,18 @@ def new_nonce() -> str:
     return secrets.token_hex(NONCE_BYTES)
 
 
-def prove(secret: bytes, nonce: str, session: str, epoch: int) -> str:
+def prove(secret: bytes, nonce: str, session: str, epoch: int, attempt: int) -> str:
     """Return the proof that the holder of *secret* answers this challenge, for this session.
 
     Source: RFC 2104 (HMAC) with SHA-256, over text, so that no encoding is ambiguous.
     """
-    text = f"mixminus media link {VERSION}\n{nonce}\n{session}\n{epoch}"
+    text = f"mixminus media link {VERSION}\n{nonce}\n{session}\n{epoch}\n{attempt}"
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
 
 
 def is_proven(hello: Hello, secret: bytes, nonce: str) -> bool:
     """Say whether *hello* carries the proof, in a time that does not depend on where it differs."""
-    expected = prove(secret, nonce, hello.session, hello.epoch)
+    expected = prove(secret, nonce, hello.session, hello.epoch, hello.attempt)
     return hmac.compare_digest(expected.encode(), hello.proof.encode())
 
 
@@ -54,7 +58,7 @@ def write_challenge(nonce: str) -> str:
     return json.dumps({"type": "challenge", "version": VERSION, "nonce": nonce})
 
 
-def write_hello(secret: bytes, nonce: str, session: str, epoch: int) -> str:
+def write_hello(secret: bytes, nonce: str, session: str, epoch: int, attempt: int = 1) -> str:
     """Write the service's answer to a challenge."""
     return json.dumps(
         {
@@ -62,7 +66,8 @@ def write_hello(secret: bytes, nonce: str, session: str, epoch: int) -> str:
             "version": VERSION,
             "session": session,
             "epoch": epoch,
-            "proof": prove(secret, nonce, session, epoch),
+            "attempt": attempt,
+            "proof": prove(secret, nonce, session, epoch, attempt),
         }
     )
 
@@ -87,12 +92,10 @@ def parse_hello(message: bytes | str) -> Hello:
     Raises: RemoteProtocolError.
     """
     fields = _parse(message, "hello")
-    epoch = fields.get("epoch")
-    if not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 <= epoch <= U32:
-        raise RemoteProtocolError("expected an epoch of 0 to 2^32 - 1 in the hello")
     return Hello(
         session=_text(fields, "session", MAX_SESSION_CHARS),
-        epoch=epoch,
+        epoch=_number(fields, "epoch"),
+        attempt=_number(fields, "attempt"),
         proof=_text(fields, "proof", 4 * NONCE_BYTES),
     )
 
@@ -123,4 +126,11 @@ def _text(fields: dict[str, Any], name: str, max_chars: int) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= max_chars or not value.isascii():
         raise RemoteProtocolError(f"expected {name} as a text of at most {max_chars} characters")
+    return value
+
+
+def _number(fields: dict[str, Any], name: str) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= U32:
+        raise RemoteProtocolError(f"expected {name} as a number of 0 to 2^32 - 1")
     return value

@@ -1,117 +1,110 @@
-"""An admitted media link: a leg's frames over a WebSocket, both ways, in time or not at all."""
+"""An admitted media link: a leg's frames over a WebSocket, both ways, in time or not at all.
+
+What both ends do; the bot host's part is in link_host.py, the call service's in link_service.py.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Coroutine
-from contextlib import suppress
-from typing import Any, Final, Protocol
+from abc import ABC, abstractmethod
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Final
 
 from ..bridge import Leg
-from ..pcm import FRAME_SAMPLES, FRAME_TICKS, KNOWN_FLAGS
-from ..peer import PeerSettings
+from ..pcm import FRAME_NS
 from ..platform import MediaPlatform
 from ..quality import StreamQuality
 from .base import ClosedFuture, RemoteProtocolError
+from .link_connection import Connection
+from .link_control import bye, bye_reason
 from .link_frames import (
     KIND_AUDIO,
     KIND_BYE,
-    MAX_REASON_BYTES,
     MIXED_STREAM,
-    U32,
-    U64,
+    THE_CALL,
     Record,
-    bye_reason,
-    pack_message,
+    messages_of,
+    pack,
     parse_message,
 )
-
-log = logging.getLogger("mixminus.media.link")
+from .link_streams import IDLE_NS, InStream, Timeline, attach_peer
+from .message_socket import MessageSocket
 
 FRESH_FRAMES: Final = 3
 """60 ms: what is older when the socket takes bytes again is dropped, never sent."""
 
-IDLE_TICKS: Final = 250
-"""Both ends send 50 messages a second, so 5 s without one is a dead far end."""
+MAX_STEP_NS: Final = 5 * FRAME_NS
+MAX_WAITING_CONTROL: Final = 1024
+"""Control records that wait for a socket: hundreds a second for all the time a link may be lost."""
 
-CLOSE_TIMEOUT_S: Final = 1.0
-THE_CALL: Final = 0
-"""One connection carries one call's session; the header has room for more."""
-
-LINK_PEER: Final = PeerSettings(payload_types={0: "pcm16k"}, codec=None, secure=False)
-"""Frames come in as they are, and this peer is never sent to: a WebSocket is no datagram."""
-
-
-class SocketClosedError(ConnectionError):
-    """The socket under a link is closed; *code* is the WebSocket's close code, if one came."""
-
-    def __init__(self, message: str, code: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class MessageSocket(Protocol):
-    """A WebSocket as the link sees it; ``websockets`` and ASGI servers are adapted to it."""
-
-    async def receive(self) -> bytes | str:
-        """Wait for a message. Raises: ConnectionError when the far end is gone."""
-
-    async def send(self, message: bytes | str) -> None:
-        """Send, waiting while the far end takes nothing. Raises: ConnectionError as receive."""
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the WebSocket. Again is no error."""
+COUNTED: Final = (
+    "frames_in",
+    "frames_out",
+    "speaker_frames_in",
+    "speaker_frames_out",
+    "control_in",
+    "control_out",
+    "dropped_stale",
+    "dropped_control",
+    "missing",
+    "out_of_order",
+    "other_epoch",
+    "other_stream",
+    "unknown_kind",
+    "malformed",
+    "lost",
+    "resumed",
+)
 
 
-class LinkTransport:
-    """A leg's audio over an admitted media link, made by ``connect_link`` or ``accept_link``.
+class LinkTransport(ABC):
+    """A leg's audio over an admitted media link, also over the socket that replaces a lost one.
 
-    Thread: the platform's loop.
+    Thread: the platform's loop. Made by ``connect_link`` or ``accept_link``.
 
     In: each frame to the leg's peer, the same adaptive playout that RTP has: order, gaps, the delay
     that arrivals need and no more. Out: each tick's render frame, one message for all of a tick.
+    A socket that is lost may be replaced within *resume_ns*; sequences go on, and what control
+    records waited is sent then. ``on_media`` hears False and True of it.
     """
 
     def __init__(
-        self, platform: MediaPlatform, leg: Leg, socket: MessageSocket, *, epoch: int
+        self,
+        platform: MediaPlatform,
+        leg: Leg,
+        socket: MessageSocket,
+        *,
+        epoch: int,
+        resume_ns: int,
     ) -> None:
-        self._leg = leg
-        self._socket = socket
-        self._epoch = epoch
+        self.on_media: Callable[[bool], None] | None = None
+        self._platform, self._leg, self._epoch = platform, leg, epoch
+        self._resume_ns = resume_ns
         self._closed = ClosedFuture()
         self._closing: asyncio.Task[None] | None = None
-        self._ticked = asyncio.Event()
-        self._idle_ticks = 0
-        self._first_timestamp: int | None = None
-        self._next_sequence: int | None = None
-        self._counts = dict.fromkeys(
-            (
-                "frames_in",
-                "frames_out",
-                "dropped_stale",
-                "missing",
-                "out_of_order",
-                "other_epoch",
-                "other_stream",
-                "unknown_kind",
-                "malformed",
-            ),
-            0,
-        )
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
+        self._control: deque[Record] = deque()
+        self._timeline = Timeline()
+        self._quiet_ns = 0
+        self._looked_at: int | None = None
+        self._lost_why = ""
         leg.render.clear()
-        self._peer = platform.make_peer(LINK_PEER)
-        leg.attach(self._peer)
+        self._skipped_frames = leg.render.counters().skipped
+        self._mixed = InStream(attach_peer(platform, leg), self._counts, "frames_in")
         self._unsubscribe = platform.on_tick(self._on_tick)
-        self._tasks = (
-            asyncio.create_task(self._run(self._send_audio()), name="media link send"),
-            asyncio.create_task(self._run(self._receive()), name="media link receive"),
-        )
+        self._connection: Connection | None = self._connect(socket)
 
     @property
     def closed(self) -> asyncio.Future[str]:
         """Resolved once, with the reason, when the far end is gone or close() was called."""
         return self._closed.future
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there is no socket now."""
+        return self._connection is None
 
     def counters(self) -> dict[str, int]:
         """Return frames in and out, and those that were not, by reason."""
@@ -119,7 +112,7 @@ class LinkTransport:
 
     def quality(self) -> StreamQuality:
         """Return what the playout measured of the far end's frames; a frame is a packet here."""
-        return self._peer.quality()
+        return self._mixed.peer.quality()
 
     async def close(self) -> None:
         """Say bye, close the socket, and leave no task behind. Again is no error."""
@@ -130,129 +123,173 @@ class LinkTransport:
     async def _close(self) -> None:
         told = self._closed.future.done()
         self._end("closed here")
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
-        with suppress(ConnectionError, TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                if not told:
-                    await self._socket.send(pack_message([self._bye("closed")]))
-                await self._socket.close(1000, "")
+        connection = self._connection
+        if connection is not None:
+            last = None if told else b"".join((*self._due_control(), self._pack(bye("closed"))))
+            await connection.close(1000, "", last)
+        while self._leaving:
+            await asyncio.wait(self._leaving)
+
+    # ---- sockets that come and go ----------------------------------------------------------------
+
+    def _connect(self, socket: MessageSocket) -> Connection:
+        return Connection(socket, take=self._take_message, due=self._due, failed=self._failed)
+
+    def _failed(self, connection: Connection, reason: str | None) -> None:
+        if reason is None:
+            self._end("the media link failed")
+        elif connection is self._connection:
+            self._lose(reason)
+
+    def _lose(self, reason: str, code: int = 1001, said: str = "lost") -> None:
+        """Let go of the socket; the link lives on for as long as another may take its place."""
+        if self._closed.future.done():
+            return
+        self._drop(code, said)
+        self._counts["lost"] += 1
+        self._quiet_ns = 0
+        self._lost_why = reason
+        self._when_lost()
+        if self.on_media is not None:
+            self.on_media(False)
+
+    def _drop(self, code: int, reason: str) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.stop()
+            self._leave(asyncio.create_task(connection.close(code, reason), name="media link drop"))
+
+    def _leave(self, task: asyncio.Task[None]) -> None:
+        """Have close() wait for *task*."""
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def _go_on(self, socket: MessageSocket) -> None:
+        """Carry on over another socket."""
+        self._counts["resumed"] += 1
+        self._quiet_ns = 0
+        self._connection = self._connect(socket)
+        self._when_resumed()
+        if self.on_media is not None:
+            self.on_media(True)
+
+    @abstractmethod
+    def _when_lost(self) -> None:
+        """Do what follows from the loss of the socket."""
+
+    @abstractmethod
+    def _when_resumed(self) -> None:
+        """Do what follows from another socket's being there."""
 
     def _end(self, reason: str) -> None:
         self._unsubscribe()
         self._closed.resolve(reason)
-
-    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except ConnectionError as exc:
-            self._end(f"the media link was lost: {exc}")
-        except Exception:
-            # A bug of ours ends this call's link with a report; the process and other calls live.
-            log.exception("a media link failed")
-            self._end("the media link failed")
+        if self._connection is not None:
+            self._connection.stop()
 
     def _on_tick(self) -> None:
-        self._ticked.set()
-        self._idle_ticks += 1
-        if self._idle_ticks > IDLE_TICKS:
-            self._end("the media link was lost: nothing came for 5 s")
+        now = self._platform.now()
+        passed_ns = FRAME_NS if self._looked_at is None else 100 * (now - self._looked_at)
+        self._looked_at = now
+        # What waits in a socket while the loop stands still is not the far end's silence.
+        self._pass_time(min(passed_ns, MAX_STEP_NS))
+
+    def _pass_time(self, passed_ns: int) -> None:
+        """Do what is to be done every tick. The loop may be woken more often, or less."""
+        self._quiet_ns += passed_ns
+        if self._connection is None:
+            if self._quiet_ns > self._resume_ns:
+                self._end(f"the media link was lost: {self._lost_why}")
+            return
+        self._connection.wake()
+        if self._quiet_ns > IDLE_NS:
+            self._lose("nothing came for 5 s")
 
     # ---- out -------------------------------------------------------------------------------------
 
-    async def _send_audio(self) -> None:
-        while True:
-            await self._ticked.wait()
-            self._ticked.clear()
-            records = self._due_records()
-            if records:
-                await self._socket.send(pack_message(records))
-                self._counts["frames_out"] += len(records)
+    def _say(self, record: Record) -> None:
+        """Send a control record after the audio that is due now, soon, and in order."""
+        if len(self._control) >= MAX_WAITING_CONTROL:
+            self._counts["dropped_control"] += 1
+            return
+        self._control.append(record)
+        if self._connection is not None:
+            self._connection.wake()
 
-    def _due_records(self) -> list[Record]:
+    def _due(self) -> list[bytes]:
+        records = self._due_audio()
+        if self._control:
+            records += self._due_control()
+        return messages_of(records)
+
+    def _due_control(self) -> list[bytes]:
+        due, self._control = self._control, deque()
+        self._counts["control_out"] += len(due)
+        return [self._pack(record) for record in due]
+
+    def _pack(self, record: Record) -> bytes:
+        return pack(record._replace(epoch=self._epoch))
+
+    def _due_audio(self) -> list[bytes]:
         """Take what was rendered, but nothing that went stale while the socket was full."""
         ring = self._leg.render
-        before = ring.counters().skipped
         ring.skip_to(FRESH_FRAMES)
         records = []
         while (frame := ring.read_record()) is not None:
-            records.append(self._audio(*frame))
-        self._counts["dropped_stale"] += ring.counters().skipped - before
+            timestamp, flags, speakers, payload = frame
+            records.append(self._mixed_record(timestamp, flags, speakers, payload))
+        self._counts["frames_out"] += len(records)
+        skipped = ring.counters().skipped
+        self._counts["dropped_stale"] += skipped - self._skipped_frames
+        self._skipped_frames = skipped
         return records
 
-    def _audio(
+    def _mixed_record(
         self, timestamp: int, flags: int, speakers: tuple[int, ...], payload: bytes
-    ) -> Record:
-        if self._first_timestamp is None:
-            self._first_timestamp = timestamp
-        return Record(
-            kind=KIND_AUDIO,
-            flags=flags & KNOWN_FLAGS,
-            call=THE_CALL,
-            epoch=self._epoch,
-            stream=MIXED_STREAM,
-            # One number a tick of the timeline: a dropped frame leaves a hole that is seen.
-            sequence=(timestamp - self._first_timestamp) // FRAME_TICKS & U32,
-            timestamp=timestamp & U64,
-            speakers=speakers,
-            payload=payload,
-        )
-
-    def _bye(self, reason: str) -> Record:
-        return Record(
-            kind=KIND_BYE,
-            flags=0,
-            call=THE_CALL,
-            epoch=self._epoch,
-            stream=MIXED_STREAM,
-            sequence=0,
-            timestamp=0,
-            speakers=(),
-            payload=reason.encode()[:MAX_REASON_BYTES],
-        )
+    ) -> bytes:
+        return self._timeline.audio(self._epoch, MIXED_STREAM, timestamp, flags, speakers, payload)
 
     # ---- in --------------------------------------------------------------------------------------
 
-    async def _receive(self) -> None:
-        while not self._closed.future.done():
-            message = await self._socket.receive()
-            self._idle_ticks = 0
-            try:
-                records = parse_message(message)
-            except RemoteProtocolError:
-                self._counts["malformed"] += 1
-                continue
-            for record in records:
-                self._take(record)
+    def _take_message(self, message: bytes | str) -> None:
+        self._quiet_ns = 0
+        try:
+            records = parse_message(message)
+        except RemoteProtocolError:
+            self._counts["malformed"] += 1
+            return
+        for record in records:
+            if self._closed.future.done():
+                return  # What stands behind a goodbye is nobody's.
+            self._take(record)
 
     def _take(self, record: Record) -> None:
         if record.epoch != self._epoch:
             self._counts["other_epoch"] += 1
-        elif record.call != THE_CALL or record.stream != MIXED_STREAM:
+        elif record.call != THE_CALL:
             self._counts["other_stream"] += 1
         elif record.kind == KIND_AUDIO:
-            self._take_audio(record)
-        elif record.kind == KIND_BYE:
+            if record.stream == MIXED_STREAM:
+                self._mixed.take(record)
+            else:
+                self._take_speaker(record)
+        elif record.kind == KIND_BYE and record.stream == MIXED_STREAM:
             self._end(f"the far end said bye: {bye_reason(record) or 'no reason'}")
         else:
-            self._counts["unknown_kind"] += 1
+            try:
+                known = self._take_control(record)
+            except RemoteProtocolError:
+                self._counts["malformed"] += 1
+            else:
+                self._counts["control_in" if known else "unknown_kind"] += 1
 
-    def _take_audio(self, record: Record) -> None:
-        if self._next_sequence is not None:
-            ahead = (record.sequence - self._next_sequence) & U32
-            if ahead > U32 // 2:
-                # A WebSocket keeps order; to the playout a step back would be another stream.
-                self._counts["out_of_order"] += 1
-                return
-            self._counts["missing"] += ahead
-        self._next_sequence = (record.sequence + 1) & U32
-        self._counts["frames_in"] += 1
-        self._peer.push(
-            record.payload,
-            sequence=record.sequence,
-            # Sequence counts the sender's ticks, sent or not: media time without a clock's wobble.
-            timestamp_samples=record.sequence * FRAME_SAMPLES & U32,
-            flags=record.flags & KNOWN_FLAGS,
-            speakers=record.speakers,
-        )
+    @abstractmethod
+    def _take_speaker(self, record: Record) -> None:
+        """Take an audio record of another stream than the mixed one."""
+
+    @abstractmethod
+    def _take_control(self, record: Record) -> bool:
+        """Take a control record; False: of a kind that this end does not know.
+
+        Raises: RemoteProtocolError when it does not carry what its kind says.
+        """

@@ -248,7 +248,7 @@ class RtpTransport:
             self._set_remote(remote)
         self._stop_learning()
 
-    def send_tone(self, key: str, duration_ms: int = 100, pause_ms: int = 50) -> bool:
+    def queue_tone(self, key: str, duration_ms: int = 100, pause_ms: int = 50) -> bool:
         """Press *key* towards the far end, after the keys that wait; say whether it will be heard.
 
         False when tones were not agreed upon, or too many wait. Raises: ValueError on another key.

@@ -220,8 +220,8 @@ async def test_keys_are_heard_and_pressed(stage: Stage, codec: str) -> None:
         await peer.play(sine(400, 0.1), 20, endpoint.address)
     await eventually(lambda: len(keys) == 4, what="four keys")
     assert keys == ["4", "#", "A", "4"]
-    assert transport.send_tone("7")
-    assert transport.send_tone("*", duration_ms=60)
+    assert transport.queue_tone("7")
+    assert transport.queue_tone("*", duration_ms=60)
     await eventually(lambda: len({p.timestamp for p in peer.tones}) == 2 and len(peer.tones) > 8)
     await eventually(
         lambda: sum(p.payload[1] >> 7 for p in peer.tones) == 6, what="both ends, thrice each"
@@ -232,7 +232,7 @@ async def test_keys_are_heard_and_pressed(stage: Stage, codec: str) -> None:
     longest = {p.payload[0]: int.from_bytes(p.payload[2:4], "big") // clock_khz for p in peer.tones}
     assert longest == {7: 100, 10: 60}
     with pytest.raises(ValueError, match="expected one of"):
-        transport.send_tone("x")
+        transport.queue_tone("x")
 
 
 async def test_an_address_is_learnt_from_the_first_good_packet_and_strangers_get_nothing(
@@ -344,7 +344,7 @@ async def test_two_endpoints_of_ours_agree_by_sdp_and_hear_each_other(
     await eventually(lambda: here.hears(1500) and there.hears(1000), what="each other")
     keys: list[str] = []
     b.on_tone = keys.append
-    assert a.send_tone("9")
+    assert a.queue_tone("9")
     await eventually(lambda: keys == ["9"], what="the key")
     await near.close()
     assert await asyncio.wait_for(b.closed, 5) == "the far end said bye"

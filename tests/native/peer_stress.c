@@ -59,6 +59,7 @@ static void tick(far_end *end, mm_encode_group *group, mm_outbox *outbox) {
     int16_t pcm[MM_FRAME_SAMPLES];
     mm_meta meta;
     MM_RT_ENTER();
+    if (end->ticks % 97 == 0) mm_peer_flush(end->peer, mm_peer_arrivals(end->peer), now_ns);
     mm_peer_pull(end->peer, now_ns, &meta, pcm);
     mm_encode_leg *leg = mm_peer_encode_leg(end->peer);
     mm_encode_tick(group, &leg, 1, pcm, (int)MM_FRAME_SAMPLES);

@@ -1,15 +1,18 @@
 /* The engine under load, without Python: built plain, with ASan + UBSan, and with TSan.
  *
  *   stress ring FRAMES    a writer that never pauses laps a reader: no torn, no reordered frame
- *   stress legs ROUNDS    joins and leaves on running bridges while frames flow: no race, no leak
+ *   stress legs ROUNDS    joins and leaves on running bridges while frames flow, taps and inserts with a plugin's
+ *                         thread, flushes: no race, no leak, no frame of another tick
  */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "engine.h"
 #include "memory.h"
@@ -103,11 +106,28 @@ typedef struct moving_peer {
     mm_leg *leg; /* NULL: nobody has it */
 } moving_peer;
 
+#define INSERTS 6
+#define SLOTS 16
+
+/* An insert or tap that comes and goes; the plugin's thread works with those that are *open*. */
+typedef struct guest {
+    room *room;
+    mm_leg *leg;
+    mm_insert *insert; /* or */
+    mm_ring *tap;
+    _Atomic int open;  /* 1: the thread may use it; it says 0 when it has let go */
+    _Atomic int leave;
+    int64_t last;      /* the thread's: timestamp of the last frame */
+} guest;
+
 typedef struct house {
     mm_engine *engine;
     room rooms[BRIDGES];
     moving_peer peers[PEERS];
     mm_port *port;
+    guest guests[INSERTS];
+    _Atomic int stop;
+    uint64_t offered, taken, missed, tapped; /* of those that are gone; tapped: the thread's */
 } house;
 
 typedef struct feeder {
@@ -183,6 +203,115 @@ static void move_peer(house *h, moving_peer *p, unsigned round) {
     swap_plan(h, to, round);
 }
 
+/* ---- plugins and taps ------------------------------------------------------------------------ */
+
+/* Late now and then, wrong now and then; a frame of another tick must not be taken: it is counted as missed. */
+static void process(mm_insert *insert, uint64_t n, int64_t *last) {
+    int16_t pcm[MM_FRAME_SAMPLES];
+    mm_meta meta;
+    while (mm_ring_read(insert->dry, &meta, pcm, NULL)) {
+        CHECK(meta.timestamp > *last);
+        *last = meta.timestamp;
+        pcm[0] = (int16_t)n;
+        if (n % 7 == 0) meta.timestamp += 200000;
+        if (n % 5) mm_ring_write(insert->wet, &meta, pcm);
+    }
+}
+
+static void listen_to(house *h, guest *g) {
+    int16_t pcm[MM_FRAME_SAMPLES];
+    mm_meta meta;
+    while (mm_ring_read(g->tap, &meta, pcm, NULL)) {
+        h->tapped++;
+        if (meta.flags & MM_FRAME_SKIPPED) continue; /* 20 ms each, where a period here is less */
+        CHECK(meta.timestamp > g->last);
+        g->last = meta.timestamp;
+    }
+}
+
+static void *run_plugins(void *argument) {
+    house *h = argument;
+    for (uint64_t n = 0; !atomic_load(&h->stop); n++) {
+        for (size_t i = 0; i < INSERTS; i++) {
+            guest *g = &h->guests[i];
+            if (!atomic_load_explicit(&g->open, memory_order_acquire)) continue;
+            if (g->insert) process(g->insert, n, &g->last);
+            if (g->tap) listen_to(h, g);
+            if (atomic_load(&g->leave)) atomic_store_explicit(&g->open, 0, memory_order_release);
+        }
+        struct pollfd edge = {.fd = mm_engine_edge_fd(h->engine), .events = POLLIN};
+        uint64_t edges;
+        if (poll(&edge, 1, 1) == 1) CHECK(read(edge.fd, &edges, sizeof edges) == sizeof edges);
+    }
+    return NULL;
+}
+
+static void count_gone(house *h, mm_insert *insert) {
+    h->offered += atomic_load(&insert->counters[MM_INSERT_OFFERED]);
+    h->taken += atomic_load(&insert->counters[MM_INSERT_TAKEN]);
+    h->missed += atomic_load(&insert->counters[MM_INSERT_MISSED]);
+}
+
+/* For inserts: they are the engine's to free, once its threads have passed. */
+static house *counting;
+static void release_insert(void *insert) {
+    count_gone(counting, insert);
+    mm_insert_destroy(insert);
+}
+static void release_ring(void *ring) { mm_ring_destroy(ring); }
+
+static void see_off(house *h, guest *g) {
+    if (!g->leg) return;
+    if (g->insert) submit(h, g->room, mm_bridge_withdraw, g->room->bridge, g->insert);
+    if (g->tap) submit(h, g->room, mm_taps_remove, &g->leg->taps, g->tap);
+    const struct timespec pause = {.tv_nsec = 100000};
+    atomic_store(&g->leave, 1);
+    while (atomic_load_explicit(&g->open, memory_order_acquire)) nanosleep(&pause, NULL);
+    if (g->insert) CHECK(mm_engine_retire(h->engine, g->insert, release_insert) == 0);
+    if (g->tap) CHECK(mm_engine_retire(h->engine, g->tap, release_ring) == 0);
+    g->leg = NULL;
+    g->insert = NULL;
+    g->tap = NULL;
+}
+
+static int has_insert(const house *h, const mm_leg *leg, enum mm_direction direction) {
+    for (size_t i = 0; i < INSERTS; i++)
+        if (h->guests[i].leg == leg && h->guests[i].insert && h->guests[i].insert->direction == direction) return 1;
+    return 0;
+}
+
+static void come_or_go(house *h, guest *g, unsigned round) {
+    if (g->leg) {
+        see_off(h, g);
+        return;
+    }
+    room *r = &h->rooms[rand() % BRIDGES];
+    mm_leg *leg = r->leg[(size_t)rand() % r->legs];
+    const enum mm_direction direction = (enum mm_direction)(round % MM_DIRECTIONS);
+    if (round % 3 == 0)
+        CHECK((g->tap = mm_ring_create(SLOTS)));
+    else if (has_insert(h, leg, direction))
+        return;
+    else
+        CHECK((g->insert = mm_insert_create(leg, direction, SLOTS)));
+    g->room = r;
+    g->leg = leg;
+    g->last = -1;
+    if (g->insert) submit(h, r, mm_bridge_insert, r->bridge, g->insert);
+    if (g->tap) submit(h, r, mm_taps_add, &leg->taps, g->tap);
+    atomic_store(&g->leave, 0);
+    atomic_store_explicit(&g->open, 1, memory_order_release);
+}
+
+static void flush_one(house *h) {
+    room *r = &h->rooms[rand() % BRIDGES];
+    mm_leg *leg = r->leg[(size_t)rand() % r->legs];
+    for (size_t i = 0; i < PEERS; i++)
+        if (h->peers[i].leg == leg)
+            submit(h, r, mm_leg_flush_peer, leg, (void *)(uintptr_t)mm_peer_arrivals(h->peers[i].peer));
+    submit(h, r, mm_leg_flush_source, leg, (void *)(uintptr_t)mm_ring_written(leg->source));
+}
+
 static void join_or_leave(house *h, room *r, unsigned round) {
     if (r->legs < STANDING + COMING && (rand() % 2 || r->legs == STANDING)) {
         r->leg[r->legs++] = new_leg(round);
@@ -193,6 +322,8 @@ static void join_or_leave(house *h, room *r, unsigned round) {
     mm_leg *leg = r->leg[leaving];
     for (size_t i = 0; i < PEERS; i++)
         if (h->peers[i].leg == leg) take_away(h, &h->peers[i], round);
+    for (size_t i = 0; i < INSERTS; i++)
+        if (h->guests[i].leg == leg) see_off(h, &h->guests[i]);
     r->leg[leaving] = r->leg[--r->legs];
     swap_plan(h, r, round);
     CHECK(mm_engine_retire(h->engine, leg, mm_leg_destroy) == 0);
@@ -266,6 +397,7 @@ static void stress_legs(unsigned rounds) {
     house h = {.engine = mm_engine_create(mm_kernels_for(mm_cpu_best_isa()), PERIOD_NS, 1024,
                                           TICK_THREADS)};
     CHECK(h.engine);
+    counting = &h;
     feeder feeders[BRIDGES * STANDING];
     pthread_t threads[BRIDGES * STANDING];
     mm_roster *rosters[TICK_THREADS];
@@ -276,12 +408,19 @@ static void stress_legs(unsigned rounds) {
         feeders[i] = (feeder){h.rooms[i / STANDING].leg[i % STANDING], &stop, 0};
         CHECK(pthread_create(&threads[i], NULL, feed, &feeders[i]) == 0);
     }
+    pthread_t plugins;
+    CHECK(pthread_create(&plugins, NULL, run_plugins, &h) == 0);
     for (unsigned round = 0; round < rounds; round++) {
+        come_or_go(&h, &h.guests[(size_t)rand() % INSERTS], round);
+        if (round % 4 == 0) flush_one(&h);
         join_or_leave(&h, &h.rooms[round % BRIDGES], round);
         move_peer(&h, &h.peers[round % PEERS], round);
         if (round % 16 == 0) route_to(&h, h.peers[round / 16 % PEERS].peer);
         mm_engine_reclaim(h.engine);
     }
+    for (size_t i = 0; i < INSERTS; i++) see_off(&h, &h.guests[i]);
+    atomic_store(&h.stop, 1);
+    pthread_join(plugins, NULL);
     atomic_store(&stop, 1);
     uint64_t heard = 0, packets = 0;
     for (size_t i = 0; i < BRIDGES * STANDING; i++) {
@@ -298,8 +437,11 @@ static void stress_legs(unsigned rounds) {
     CHECK(heard > 0 && stats.ticks > 0 && packets > 0);
     clear_out(&h, rosters);
     CHECK(mm_pages_live() == before);
-    printf("%u joins and leaves over %lu ticks, %lu frames and %lu packets heard, nothing left behind\n",
-           rounds, (unsigned long)stats.ticks, (unsigned long)heard, (unsigned long)packets);
+    CHECK(h.tapped > 0 && h.offered > 0 && h.taken > 0 && h.offered == h.taken + h.missed);
+    printf("%u joins and leaves over %lu ticks, %lu frames and %lu packets heard, nothing left behind\n"
+           "%lu frames offered to plugins, %lu taken back, %lu missed; %lu tapped\n",
+           rounds, (unsigned long)stats.ticks, (unsigned long)heard, (unsigned long)packets,
+           (unsigned long)h.offered, (unsigned long)h.taken, (unsigned long)h.missed, (unsigned long)h.tapped);
 }
 
 int main(int argc, char **argv) {

@@ -38,12 +38,13 @@ TICKS = {"plain": 10_000, "rt": 5_000, "asan": 3_000, "tsan": 3_000}
 # ---- frames of a link as payloads ----------------------------------------------------------------
 
 
-def written(pcm: Pcm, flags: int, speakers: tuple[int, ...]) -> bytes:
+def written(pcm: Pcm | None, flags: int, speakers: tuple[int, ...]) -> bytes:
     meta = Meta(0, flags, len(speakers), (ctypes.c_uint32 * 8)(*speakers[:8]))
     payload = np.zeros(676, np.uint8)
     write = codecs().lib.mm_pcm16k_write
     write.restype = ctypes.c_size_t
-    size = write(kit.pointer(payload), ctypes.byref(meta), kit.pointer(pcm))
+    samples = None if pcm is None else kit.pointer(pcm)
+    size = write(kit.pointer(payload), ctypes.byref(meta), samples)
     return payload[:size].tobytes()
 
 
@@ -56,10 +57,22 @@ def test_a_frame_is_640_bytes_its_flags_and_its_speakers() -> None:
     assert len(written(pcm, 0, tuple(range(8)))) == 676
 
 
+def test_a_silent_frame_has_no_samples_and_says_so() -> None:
+    payload = written(None, SKIPPED, (7,))
+    assert payload == bytes([5, 0, 0, 0, 7, 0, 0, 0])
+    decoder = codecs().decoder(kit.PCM16K)
+    decoder.decode(written(np.full(FRAME, 900, np.int16), 0, ()))
+    silence = decoder.decode(written(None, 0, ()))
+    assert silence is not None
+    assert len(silence) == FRAME
+    assert not silence.any()
+
+
 @given(st.integers(0, 700))
 def test_only_such_a_payload_is_one(size: int) -> None:
     payload = bytes(size)
-    whole = 644 <= size <= 676 and size % 4 == 0
+    silent = 4 <= size <= 36
+    whole = (silent or 644 <= size <= 676) and size % 4 == 0
     assert codecs().packet_samples(kit.PCM16K, payload) == (FRAME if whole else -1)
     decoded = codecs().decoder(kit.PCM16K).decode(payload)
     assert (decoded is not None) == whole

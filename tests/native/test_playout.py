@@ -12,18 +12,13 @@ from hypothesis import strategies as st
 
 from mixminus.media import _native
 from mixminus.media.bridge import Bridge, Leg
-from mixminus.media.pcm import FLAG_CONCEALED, FLAG_SILENCE, FRAME_SAMPLES, AudioFrame, Pcm
+from mixminus.media.pcm import FLAG_CONCEALED, FLAG_SILENCE, FRAME_SAMPLES, AudioFrame
+from tests.bench_kit import Bench as BareBench
+from tests.bench_kit import constant, ledger_holds
 
 
-class Bench:
-    """An engine without a thread: ticks when told to."""
-
-    def __init__(self) -> None:
-        self.engine = _native.Engine()
-        self.bridge = Bridge(self.engine.add_bridge())
-
-    def tick(self, count: int = 1) -> None:
-        self.engine.run_ticks(count)
+class Bench(BareBench):
+    """With the last frame that a leg has heard."""
 
     def heard(self, leg: Leg) -> AudioFrame:
         """The frame of the last tick for *leg*."""
@@ -37,28 +32,6 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
-
-
-def constant(value: int) -> Pcm:
-    return np.full(FRAME_SAMPLES, value, np.int16)
-
-
-def ledger_holds(leg: Leg) -> bool:
-    c = leg.counters()
-    played = leg.source.counters().read - c.trimmed
-    waiting = leg.source.depth_frames
-    return (
-        c.ticks == c.voice + c.silence + c.concealed + c.skipped
-        and c.source_written == played + c.late + c.trimmed + c.source_lapped + waiting
-        and c.render_written == c.ticks
-    )
-
-
-def feed(bench: Bench, leg: Leg, frames: int, value: int) -> None:
-    """A far end in step with the ticks: one frame before each."""
-    for _ in range(frames):
-        leg.source.write(constant(value))
-        bench.tick()
 
 
 def test_two_legs_hear_each_other_and_never_themselves(bench: Bench) -> None:
@@ -149,16 +122,16 @@ def test_end_of_a_talkspurt_does_not_raise_the_target(bench: Bench) -> None:
 
 def test_spare_delay_is_given_back_at_a_quiet_moment(bench: Bench) -> None:
     a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
-    feed(bench, a, 10, 5000)
+    bench.feed(a, 10, 5000)
     bench.tick(1)  # one frame late
     a.source.write(constant(5000))
-    feed(bench, a, 1, 5000)
+    bench.feed(a, 1, 5000)
     assert a.counters().target_frames == 2
     assert a.source.depth_frames == 1
-    feed(bench, a, 600, 5000)
+    bench.feed(a, 600, 5000)
     assert a.counters().target_frames == 1
     assert a.source.depth_frames == 1  # loud: nothing was cut out of speech
-    feed(bench, a, 2, 10)
+    bench.feed(a, 2, 10)
     assert a.source.depth_frames == 0
     assert a.counters().trimmed == 1
     assert ledger_holds(a)
@@ -167,22 +140,22 @@ def test_spare_delay_is_given_back_at_a_quiet_moment(bench: Bench) -> None:
 def test_all_delay_is_given_back_however_long_nothing_is_quiet(bench: Bench) -> None:
     a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
     for _ in range(4):  # four stalls, each longer than the last
-        feed(bench, a, 20, 5000)
+        bench.feed(a, 20, 5000)
         bench.tick(a.source.depth_frames + 1)
         for _ in range(a.counters().target_frames + 1):
             a.source.write(constant(5000))
-    feed(bench, a, 1, 5000)
+    bench.feed(a, 1, 5000)
     assert (a.counters().target_frames, a.source.depth_frames) == (5, 4)
-    feed(bench, a, 2000, 5000)
+    bench.feed(a, 2000, 5000)
     assert (a.counters().target_frames, a.source.depth_frames) == (1, 4)
-    feed(bench, a, 8, 10)  # four loud ones still wait
+    bench.feed(a, 8, 10)  # four loud ones still wait
     assert (a.counters().trimmed, a.source.depth_frames) == (4, 0)
     assert ledger_holds(a)
 
 
 def test_what_a_stall_of_120_ms_held_up_is_late_when_it_comes(bench: Bench) -> None:
     a, b = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
-    feed(bench, a, 10, 5000)
+    bench.feed(a, 10, 5000)
     bench.tick(6)
     for n in range(1, 7):
         a.source.write(constant(n))
@@ -196,7 +169,7 @@ def test_a_faster_far_end_adds_no_delay(bench: Bench) -> None:
     a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
     for _ in range(12):
         a.source.write(constant(10))
-        feed(bench, a, 1000, 10)
+        bench.feed(a, 1000, 10)
     counters = a.counters()  # the first extra frame waited where reading began
     assert (counters.late, counters.trimmed, a.source.depth_frames) == (1, 11, 0)
     assert ledger_holds(a)
@@ -205,7 +178,7 @@ def test_a_faster_far_end_adds_no_delay(bench: Bench) -> None:
 def test_lost_frames_are_no_reason_to_wait_longer(bench: Bench) -> None:
     a, _ = bench.bridge.add_leg(1), bench.bridge.add_leg(2)
     for _ in range(25):
-        feed(bench, a, 19, 5000)
+        bench.feed(a, 19, 5000)
         bench.tick()  # the twentieth never comes
     counters = a.counters()
     assert (counters.concealed, counters.late, counters.target_frames) == (25, 0, 1)

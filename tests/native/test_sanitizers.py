@@ -25,12 +25,21 @@ BUILDS = {
     "asan": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
     "tsan": ["-O1", "-g", "-fsanitize=thread"],
 }
-ROUNDS = {"plain": 10_000, "rt": 2_000, "asan": 2_000, "tsan": 2_000}
+ROUNDS = {"plain": 5_000, "rt": 2_000, "asan": 2_000, "tsan": 1_500}
 MOST_ROUNDS = 10_000
 FRAMES = {"plain": 3_000_000, "rt": 10_000, "asan": 200_000, "tsan": 100_000}
 
 
-@pytest.fixture(scope="module", params=list(BUILDS))
+SLOW = {"asan"}
+"""The whole engine takes half a minute to be built with it."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in BUILDS
+    ],
+)
 def stress(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path]:

@@ -6,19 +6,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mixminus.media.pcm import FRAME_BYTES
+from mixminus.media.pcm import FLAG_SILENCE, FRAME_BYTES
+from mixminus.media.transports import link_control
 from mixminus.media.transports.base import RemoteProtocolError
+from mixminus.media.transports.link_control import bye_reason
 from mixminus.media.transports.link_frames import (
     HEADER,
     KIND_AUDIO,
     KIND_BYE,
+    MAX_MESSAGE_BYTES,
     MAX_SPEAKERS,
     Record,
-    bye_reason,
+    messages_of,
     pack,
     pack_message,
     parse_message,
 )
+from tests.support import ROOT
 
 U16, U32 = st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1)
 SPEAKERS = st.lists(U32, max_size=MAX_SPEAKERS).map(tuple)
@@ -27,7 +31,7 @@ SPEAKERS = st.lists(U32, max_size=MAX_SPEAKERS).map(tuple)
 @st.composite
 def records(draw: st.DrawFn) -> Record:
     kind = draw(st.integers(0, 255))
-    size = FRAME_BYTES if kind == KIND_AUDIO else draw(st.integers(0, 700))
+    size = draw(st.sampled_from((FRAME_BYTES, 0)) if kind == KIND_AUDIO else st.integers(0, 700))
     return Record(
         kind=kind,
         flags=draw(U16),
@@ -126,3 +130,55 @@ def test_a_sender_is_told_of_its_own_mistakes() -> None:
         pack(Record(KIND_AUDIO, 0, 0, 1, 0, 0, 0, (), b"short"))
     with pytest.raises(ValueError, match="fit"):
         pack(Record(KIND_BYE, 0, 2**32, 1, 0, 0, 0, (), b""))
+
+
+NAMES = st.text(min_size=1, max_size=64).filter(lambda name: name.isprintable())
+
+
+@given(NAMES, st.booleans(), st.sampled_from("0123456789*#ABCD"), st.integers(0, 60_000))
+def test_control_comes_back_as_it_was(name: str, played: bool, key: str, duration_ms: int) -> None:
+    sent = [
+        link_control.mark(name),
+        link_control.mark_done(name, played=played),
+        link_control.dtmf(key, duration_ms),
+        link_control.streams(mixed=played, speakers=not played),
+        link_control.clear(),
+        link_control.bye(name, 7),
+    ]
+    mark, done, dtmf, streams, _, bye = parse_message(pack_message(sent))
+    assert link_control.read_mark(mark) == name
+    assert link_control.read_mark_done(done) == (name, played)
+    assert link_control.read_dtmf(dtmf) == (key, duration_ms)
+    assert link_control.read_streams(streams) == (played, not played)
+    assert (bye.stream, bye_reason(bye)) == (7, name.strip())
+
+
+@given(st.binary(max_size=300))
+def test_any_control_payload_is_read_or_raises_a_protocol_error(payload: bytes) -> None:
+    record = Record(0, 0, 0, 0, 0, 0, 0, (), payload)
+    for read in (
+        link_control.read_mark,
+        link_control.read_mark_done,
+        link_control.read_dtmf,
+        link_control.read_streams,
+    ):
+        try:
+            read(record)
+        except RemoteProtocolError:
+            continue
+
+
+@given(st.lists(st.binary(min_size=32, max_size=1000), max_size=300))
+def test_messages_hold_all_records_in_order_and_no_more_than_they_may(packed: list[bytes]) -> None:
+    messages = messages_of(packed)
+    assert b"".join(messages) == b"".join(packed)
+    assert all(0 < len(message) <= MAX_MESSAGE_BYTES for message in messages)
+    assert len(messages) <= 1 + sum(map(len, packed)) // (MAX_MESSAGE_BYTES - 1000)
+
+
+def test_the_documented_records() -> None:
+    page = (ROOT / "docs/media-link.md").read_text()
+    silence = Record(KIND_AUDIO, FLAG_SILENCE, 0, 1, 7, 2, 400_000, (), b"")
+    mark, tone = link_control.mark("a"), link_control.dtmf("#", 100)
+    for record in (mark._replace(epoch=1), tone._replace(epoch=1), silence):
+        assert f"    {pack(record).hex()}\n" in page

@@ -18,12 +18,12 @@ from tests.sim.link import Carrier, Link
 
 HERE = Path(__file__).resolve().parent
 SOURCES = (
-    "receive.c", "jitter.c", "delay.c", "drift.c", "pace.c", "stretch.c", "sound.c", "noise.c",
-    "redundancy.c", "ledger.c", "rtp.c", "pcm16k.c", "conceal.c", "memory.c",
+    "receive.c", "receive_in.c", "jitter.c", "delay.c", "drift.c", "pace.c", "stretch.c", "sound.c",
+    "noise.c", "redundancy.c", "ledger.c", "rtp.c", "pcm16k.c", "conceal.c", "memory.c",
 )  # fmt: skip
 COUNTERS = (
     "packets", "decoded", "late", "duplicate", "malformed", "type", "payload", "source", "overflow",
-    "undecodable", "silent", "event", "buffered",
+    "undecodable", "silent", "event", "flushed", "buffered",
     "ticks", "voice", "fec", "concealed", "comfort", "silence", "skipped",
     "decoded_samples", "made_up_samples", "concealed_samples", "inserted_samples",
     "removed_samples", "queued_samples",

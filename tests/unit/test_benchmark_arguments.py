@@ -40,6 +40,8 @@ def refusal(capsys: Captured, *arguments: str) -> str:
         ("density --warm-up -1", "--warm-up: expected a number of 0 or more, got '-1'"),
         ("delay --seconds 0", "--seconds: expected a number of 1 or more, got '0'"),
         ("delay --echo-complexity -1", "expected a whole number from 0 to 10, got -1"),
+        ("links --legs 501", "--legs: expected a whole number from 1 to 500, got 501"),
+        ("links --way sip", "argument --way: invalid choice: 'sip'"),
         ("scale --legs 0", "--legs: expected a whole number from 1 to 3,900, got 0"),
         ("scale --complexity 11", "--complexity: expected a whole number from 0 to 10, got 11"),
         ("scale --seconds soon", "--seconds: expected a number of 1 or more, got 'soon'"),

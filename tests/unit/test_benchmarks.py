@@ -16,10 +16,18 @@ RUNS = {
     "tick": ["--ticks", "10", "--load", "nothing", "--load", "4 busy Python threads"]
     + ["--no-legs"],
     "pipeline": ["--frames", "200"],
+    "plugins": ["--frames", "500", "--ticks", "200"],
 }
 
 
-@pytest.mark.parametrize("name", RUNS)
+LONG = {"plugins", "tick", "pipeline"}
+"""Starting engines and children anew takes its time, however few frames there are."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in RUNS],
+)
 def test_a_benchmark_prints_keeps_and_draws(tmp_path: Path, name: str) -> None:
     kept, drawn = tmp_path / "result.json", tmp_path / "result.png"
     done = subprocess.run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -31,13 +31,15 @@ def tone(amplitude: int, frequency_hz: float, frames: int = 1, start: int = 0) -
 class Party:
     """A leg whose far end speaks frames into it and reads the datagrams that it is sent."""
 
-    def __init__(self, engine: _native.Engine, bridge: _native.Bridge, number: int) -> None:
+    def __init__(
+        self, engine: _native.Engine, bridge: _native.Bridge, number: int, codec: str = "pcmu"
+    ) -> None:
         self.engine, self.number = engine, number
         self.peer = Peer.make(
             engine,
             PeerSettings(
                 payload_types={LINK: "pcm16k"},
-                codec="pcmu",
+                codec=codec,
                 payload_type=MU_LAW,
                 secure=False,
                 ssrc=number,
@@ -80,19 +82,24 @@ class Party:
 class Stage:
     """An engine in virtual time with a bridge of such parties."""
 
-    def __init__(self, parties: int, tick_threads: int = 1) -> None:
+    def __init__(self, parties: int, tick_threads: int = 1, codec: str = "pcmu") -> None:
         self.engine = _native.Engine(tick_threads=tick_threads)
         self.bridge = self.engine.add_bridge()
-        self.parties = [Party(self.engine, self.bridge, n + 1) for n in range(parties)]
+        self.parties = [Party(self.engine, self.bridge, n + 1, codec) for n in range(parties)]
         self.frame = 0
 
-    def run(self, frames: int, speakers: dict[int, int]) -> None:
+    def run(
+        self,
+        frames: int,
+        speakers: dict[int, int],
+        between: Callable[[], object] | None = None,
+    ) -> None:
         """Tick so often; *speakers* are amplitudes by party, all others are silent."""
         for _ in range(frames):
             for index, party in enumerate(self.parties):
                 amplitude = speakers.get(index, 0)
                 party.say(tone(amplitude, 300 + 170 * index, start=self.frame))
-            self.engine.run_ticks(1)
+            self.engine.run_ticks(1, between)
             self.frame += 1
 
     def payloads(self) -> list[list[bytes]]:

@@ -12,7 +12,7 @@ import trustme
 
 from mixminus.control.cli import run
 from mixminus.control.cli.errors import FAILED, NOT_FOUND, OK, USAGE
-from mixminus.control.cli.join import _line
+from mixminus.control.cli.join import describe_event
 from mixminus.control.devfile import DevFile, DevMeeting, DevUser
 from mixminus.control.softphone import (
     Action,
@@ -243,7 +243,7 @@ def test_what_does_not_go_together_is_refused(
     ],
 )
 def test_events_are_told_in_a_line(event: str, fields: dict[str, Any], line: str) -> None:
-    assert _line(event, fields) == line
+    assert describe_event(event, fields) == line
 
 
 def test_events_as_json_lines(

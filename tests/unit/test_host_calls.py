@@ -18,8 +18,8 @@ from mixminus.control.host.calls import Delivery
 from mixminus.control.host.errors import UnknownUserError
 from mixminus.media.pcm import FRAME_SAMPLES
 from tests.host_kit import JOHN, TENANT, World, notification, states, world_of
+from tests.session_kit import FakeTransport
 from tests.support import eventually
-from tests.unit.test_session import FakeTransport
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from mixminus.control.host.calls import Delivery
 from mixminus.control.host.errors import CallEndedError
 from mixminus.control.host.strangers import plain_id
 from tests.host_kit import JOHN, TENANT, World, states, world_of
+from tests.session_kit import FakeTransport
 from tests.support import eventually
-from tests.unit.test_session import FakeTransport
 
 
 @pytest.fixture

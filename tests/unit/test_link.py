@@ -18,13 +18,13 @@ from mixminus.media.platform import MediaPlatform
 from mixminus.media.transports.link import (
     LinkError,
     LinkRefusedError,
-    LinkTransport,
-    SocketClosedError,
+    ServiceLink,
     accept_link,
     connect_link,
 )
 from mixminus.media.transports.link_frames import KIND_BYE, pack_message, parse_message
 from mixminus.media.transports.link_hello import parse_challenge, write_hello
+from mixminus.media.transports.message_socket import SocketClosedError
 from tests.linkfar import (
     SECRET,
     SESSION,
@@ -48,7 +48,7 @@ async def connect_to(
     leg: Leg,
     secret: bytes = SECRET,
     session: str = SESSION,
-) -> LinkTransport:
+) -> ServiceLink:
     return await connect_link(
         platform,
         leg,
@@ -331,24 +331,53 @@ async def test_what_comes_is_taken_once_in_order_and_the_rest_is_counted() -> No
     await transport.close()
 
 
-async def test_a_far_end_that_says_nothing_for_five_seconds_is_lost() -> None:
+async def test_a_far_end_that_says_nothing_for_five_seconds_is_lost_and_then_given_up() -> None:
     platform = ManualPlatform()
     _, leg, _ = two_legs(platform)
-    _, transport = await open_link(platform, leg)
-    platform.tick(250)
+    socket, transport = await open_link(platform, leg)
+    told: list[bool] = []
+    transport.on_media = told.append
+    for _ in range(250):
+        platform.tick()
+        # With plugins the loop is woken at each edge of a tick: that is no time that passed.
+        for callback in tuple(platform._callbacks.values()):
+            callback()
+    assert told == []
+    platform.tick()
+    assert told == [False]
+    await eventually(lambda: socket.closed_with == (1001, "lost"))
+    platform.tick(750)
     assert not transport.closed.done()
     platform.tick()
     assert "nothing came for 5 s" in await transport.closed
+    assert told == [False]
     await transport.close()
 
 
-async def test_a_lost_socket_ends_the_link_and_close_leaves_no_task() -> None:
+async def test_a_loop_that_stood_still_does_not_take_that_for_the_far_ends_silence() -> None:
+    platform = ManualPlatform()
+    _, leg, _ = two_legs(platform)
+    socket, transport = await open_link(platform, leg)
+    platform.tick(100)
+    platform._engine.run_ticks(500)
+    platform.tick()
+    assert not transport.is_lost
+    socket.inbox.put_nowait(pack_message([audio(0)]))
+    await eventually(socket.inbox.empty)
+    assert transport.counters()["lost"] == 0
+    await transport.close()
+
+
+async def test_a_lost_socket_that_nobody_replaces_ends_the_link_and_leaves_no_task() -> None:
     platform = ManualPlatform()
     before = asyncio.all_tasks()
     _, leg, _ = two_legs(platform)
     socket, transport = await open_link(platform, leg)
     socket.inbox.put_nowait(SocketClosedError("the far end closed the socket with code 1006"))
-    assert "lost" in await asyncio.wait_for(transport.closed, 5)
+    await eventually(lambda: transport.is_lost)
+    platform.tick(751)
+    reason = await asyncio.wait_for(transport.closed, 5)
+    assert reason == "the media link was lost: the far end closed the socket with code 1006"
     await transport.close()
     assert asyncio.all_tasks() == before
 

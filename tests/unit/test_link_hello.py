@@ -27,18 +27,19 @@ NONCE = "a" * 64
 
 
 def test_the_documented_test_vector() -> None:
-    vector = prove(SECRET, NONCE, "s", 1)
+    vector = prove(SECRET, NONCE, "s", 1, 1)
     assert vector in (ROOT / "docs/media-link.md").read_text()
 
 
 def test_a_hello_proves_its_own_challenge_session_and_epoch_only() -> None:
-    hello = parse_hello(write_hello(SECRET, NONCE, "session", 3))
+    hello = parse_hello(write_hello(SECRET, NONCE, "session", 3, 2))
     assert is_proven(hello, SECRET, NONCE)
     assert not is_proven(hello, SECRET, new_nonce())
     assert not is_proven(hello, SECRET[:-1] + b"\0", NONCE)
     for other in (
-        write_hello(SECRET, NONCE, "sessiom", 3),
-        write_hello(SECRET, NONCE, "session", 4),
+        write_hello(SECRET, NONCE, "sessiom", 3, 2),
+        write_hello(SECRET, NONCE, "session", 4, 2),
+        write_hello(SECRET, NONCE, "session", 3, 3),
     ):
         moved = json.loads(other) | {"proof": hello.proof}
         assert not is_proven(parse_hello(json.dumps(moved)), SECRET, NONCE)
@@ -68,15 +69,17 @@ def test_the_secret_is_not_in_the_hello() -> None:
         "[" * 4000,
         "x" * 5000,
         '{"type":"welcome"}',
-        '{"type":"hello","version":2,"session":"s","epoch":1,"proof":"p"}',
-        '{"type":"hello","session":"s","epoch":1,"proof":"p"}',
-        '{"type":"hello","version":1,"session":"","epoch":1,"proof":"p"}',
-        '{"type":"hello","version":1,"session":7,"epoch":1,"proof":"p"}',
-        '{"type":"hello","version":1,"session":"s","epoch":true,"proof":"p"}',
-        '{"type":"hello","version":1,"session":"s","epoch":-1,"proof":"p"}',
-        '{"type":"hello","version":1,"session":"s","epoch":4294967296,"proof":"p"}',
-        '{"type":"hello","version":1,"session":"s","epoch":1,"proof":"\\ud800"}',
-        '{"type":"hello","version":1,"session":"s","epoch":1}',
+        '{"type":"hello","version":2,"session":"s","epoch":1,"attempt":1,"proof":"p"}',
+        '{"type":"hello","session":"s","epoch":1,"attempt":1,"proof":"p"}',
+        '{"type":"hello","version":1,"session":"","epoch":1,"attempt":1,"proof":"p"}',
+        '{"type":"hello","version":1,"session":7,"epoch":1,"attempt":1,"proof":"p"}',
+        '{"type":"hello","version":1,"session":"s","epoch":true,"attempt":1,"proof":"p"}',
+        '{"type":"hello","version":1,"session":"s","epoch":-1,"attempt":1,"proof":"p"}',
+        '{"type":"hello","version":1,"session":"s","epoch":4294967296,"attempt":1,"proof":"p"}',
+        '{"type":"hello","version":1,"session":"s","epoch":1,"attempt":1,"proof":"\\ud800"}',
+        '{"type":"hello","version":1,"session":"s","epoch":1,"attempt":1}',
+        '{"type":"hello","version":1,"session":"s","epoch":1,"proof":"p"}',
+        '{"type":"hello","version":1,"session":"s","epoch":1,"attempt":1.5,"proof":"p"}',
     ],
 )
 def test_what_is_no_hello_is_a_protocol_error(message: bytes | str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixminus.control.service.presses import MAX_PRESSES, Presses
+from mixminus.media.presses import MAX_PRESSES, Presses
 
 
 def test_the_same_key_over_another_path_is_the_same_press() -> None:

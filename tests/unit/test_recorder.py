@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixminus.control.recorder import RecorderTrack, TimelineRecorder
 from mixminus.media.pcm import FRAME_SAMPLES, Pcm
 from mixminus.media.pipeline import WavWriter
+from mixminus.media.recorder import RingRecorder, RingTrack
 from mixminus.media.ring import FrameRing
 from tests.manual import ManualPlatform
 
@@ -30,8 +30,8 @@ def test_a_full_disk_is_told_and_leaves_no_file_open(
     monkeypatch.setattr(WavWriter, "close", note_close)
     paths = (tmp_path / "heard.wav", tmp_path / "played.wav")
     rings = (FrameRing(), FrameRing())
-    tracks = [RecorderTrack(ring, path) for ring, path in zip(rings, paths, strict=True)]
-    recorder = TimelineRecorder(ManualPlatform(), tracks)
+    tracks = [RingTrack(ring, path) for ring, path in zip(rings, paths, strict=True)]
+    recorder = RingRecorder(ManualPlatform(), tracks)
     monkeypatch.setattr(WavWriter, "write", fail)
     rings[0].write(np.zeros(FRAME_SAMPLES, np.int16))
     with pytest.raises(OSError, match="No space left"):

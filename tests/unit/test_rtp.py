@@ -346,8 +346,8 @@ async def test_keys_are_told_when_they_are_pressed(world: World) -> None:
     peer.tones = [Tone("5", False, 0), Tone("5", True, 100), Tone("#", False, 0)]
     world.tick()
     assert keys == ["5", "#"]
-    assert transport.send_tone("1")
-    assert transport.send_tone("2", duration_ms=200, pause_ms=10)
+    assert transport.queue_tone("1")
+    assert transport.queue_tone("2", duration_ms=200, pause_ms=10)
     assert peer.queued == [("1", 100, 50), ("2", 200, 10)]
 
 

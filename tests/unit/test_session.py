@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
-from mixminus.media import session as session_module
 from mixminus.media.pcm import FLAG_SILENCE, FRAME_SAMPLES, AudioFrame, Pcm
 from mixminus.media.platform import MediaPlatform
 from mixminus.media.session import (
@@ -20,28 +20,12 @@ from mixminus.media.session import (
     MediaSession,
     SessionClosedError,
 )
+from mixminus.media.session import audio_socket as socket_module
 from tests.manual import ManualPlatform
+from tests.session_kit import FakeTransport
 from tests.support import eventually
 
 MP_URI = "wss://localhost:9441/media"
-
-
-class FakeTransport:
-    """A link that carries nothing by itself: tests write and read its leg."""
-
-    def __init__(self) -> None:
-        self._closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    @property
-    def closed(self) -> asyncio.Future[str]:
-        return self._closed
-
-    def counters(self) -> dict[str, int]:
-        return {"frames_in": 3}
-
-    async def close(self) -> None:
-        if not self._closed.done():
-            self._closed.set_result("closed here")
 
 
 def tone(value: int) -> Pcm:
@@ -132,7 +116,7 @@ async def test_send_awaits_room(audio: AudioSocket, platform: ManualPlatform) ->
 async def test_send_gives_up_at_its_deadline(
     audio: AudioSocket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "SEND_DEADLINE_S", 0.02)
+    monkeypatch.setattr(socket_module, "SEND_DEADLINE_S", 0.02)
     for _ in range(ROOM_FRAMES):
         await audio.send(tone(1))
     with pytest.raises(TimeoutError, match="no room for a frame within"):
@@ -146,27 +130,32 @@ async def test_a_loop_that_stood_still_finds_its_room(
 ) -> None:
     for _ in range(ROOM_FRAMES):
         await audio.send(tone(1))
-    monkeypatch.setattr(session_module, "SEND_DEADLINE_S", -1.0)  # Over before the loop looks.
+    monkeypatch.setattr(socket_module, "SEND_DEADLINE_S", -1.0)  # Over before the loop looks.
     platform._engine.run_ticks(1)
-    monkeypatch.setattr(audio, "_try_write", _once_refused(audio._try_write))
+    monkeypatch.setattr(audio._sender, "try_write", _once_refused(audio._sender.try_write))
     await audio.send(tone(1))
     assert (audio.counters().sent, audio.counters().no_room) == (ROOM_FRAMES + 1, 0)
 
 
-def _once_refused(write: Callable[[Pcm], bool]) -> Callable[[Pcm], bool]:
+def _once_refused(write: Callable[..., bool]) -> Callable[..., bool]:
     answers = iter([False])
-    return lambda frame: next(answers, True) and write(frame)
+    return lambda frame, mark=None, **how: next(answers, True) and write(frame, mark, **how)
 
 
 async def test_what_a_stall_left_on_the_way_out_goes_in_silence(
     session: MediaSession, platform: ManualPlatform, audio: AudioSocket
 ) -> None:
     waiting = session._application_leg.source
+    rng = np.random.default_rng(7)
+
+    def hiss() -> Pcm:
+        return rng.integers(-9000, 9000, FRAME_SAMPLES).astype(np.int16)
+
     for _ in range(ROOM_FRAMES):  # A stalled echo bot sends all at once, then one frame a tick.
-        await audio.send(tone(900))
-    for _ in range(2 * RESERVE_SENDS):
+        await audio.send(hiss())
+    for _ in range(4 * RESERVE_SENDS):
         platform.tick()
-        await audio.send(tone(900))
+        await audio.send(hiss())
     assert waiting.depth_frames == ROOM_FRAMES, "speech is never cut"
     for _ in range(10):
         platform.tick()
@@ -270,11 +259,11 @@ async def test_a_reader_that_stays_behind_catches_up_in_silence(
     for _ in range(BEHIND_READS):
         say(900)
         assert (await anext(audio))[0] == 900
-    assert session._application_leg.render.depth_frames == 5
+    assert audio.unread_frames == 5
     for _ in range(6):
         say(0)
         await anext(audio)
-    assert session._application_leg.render.depth_frames == 0
+    assert audio.unread_frames == 0
     assert audio.counters().silence_skipped == 5
 
 
@@ -350,3 +339,37 @@ async def test_a_real_engine_paces_an_echo_both_ways() -> None:
         await asyncio.wait_for(bot, 5)
         assert session.audio.counters().refused == 0
         assert session.lateness_us().size >= 10
+
+
+async def test_a_second_wake_in_one_tick_is_none(
+    session: MediaSession, platform: ManualPlatform, audio: AudioSocket
+) -> None:
+    """Where plugins sit, the engine wakes the loop at more than one edge of a tick."""
+    ticks: list[int] = []
+    audio.on_tick(lambda: ticks.append(1))
+    for _ in range(3):
+        platform.tick()
+        audio._ticked()
+    assert len(ticks) == 3
+
+
+async def test_a_bot_that_answers_is_behind_and_not_ahead(
+    session: MediaSession, platform: ManualPlatform, audio: AudioSocket
+) -> None:
+    """It waits for room in each send, as one that is ahead does; but it has read in between."""
+
+    async def echo() -> None:
+        async for _ in audio:
+            await audio.send(tone(0))
+
+    bot = asyncio.create_task(echo())
+    await settle()
+    platform._engine.run_ticks(10)  # Its loop stands still.
+    for _ in range(4 * RESERVE_SENDS):
+        platform.tick()
+        await settle()
+    assert audio.counters().silence_unsent >= ROOM_FRAMES - 1
+    assert audio.waiting_frames <= 1
+    await session.close()
+    with suppress(SessionClosedError):
+        await bot

@@ -12,10 +12,10 @@ from mixminus.media.bridge import Leg
 from mixminus.media.dtmf import ToneDetector, tone_pcm
 from mixminus.media.pcm import FRAME_SAMPLES, AudioFrame, Pcm
 from mixminus.media.platform import MediaPlatform
+from mixminus.media.presses import Presses
 
 from ...graph.enums import Tone
 from ...graph.requests_common import MediaInfo
-from ..presses import Presses
 from .prompts import Prompts
 from .recorder import (
     FRAMES_PER_S,

@@ -10,47 +10,13 @@ import numpy as np
 
 from mixminus.media.bridge import Leg
 from mixminus.media.pcm import FLAG_SILENCE, FRAME_SAMPLES, Pcm
+from mixminus.media.pipeline import Track
 from mixminus.media.platform import MediaPlatform
 
 DEPTH_FRAMES: Final = 2
 """What waits to be played: 40 ms, which is how soon a voice that is stopped is silent."""
 
 SILENT: Final = np.zeros(FRAME_SAMPLES, np.int16)
-
-
-class Track:
-    """Samples as frames: all of *pcms*, each right after the one before, once or for ever.
-
-    What the last frame lacks is silence.
-    Raises: ValueError when there is no sample.
-    """
-
-    def __init__(self, pcms: Sequence[Pcm], *, loop: bool) -> None:
-        self._pcms = [pcm for pcm in pcms if pcm.size]
-        if not self._pcms:
-            raise ValueError("expected samples, got none")
-        self._loop = loop
-        self._index = self._at = 0
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the last sample was given out."""
-        return self._index >= len(self._pcms)
-
-    def next_frame(self) -> Pcm:
-        """Return the next 320 samples, the caller's own."""
-        frame = np.zeros(FRAME_SAMPLES, np.int16)
-        filled = 0
-        while filled < FRAME_SAMPLES and not self.is_over:
-            piece = self._pcms[self._index][self._at : self._at + FRAME_SAMPLES - filled]
-            frame[filled : filled + piece.size] = piece
-            filled += piece.size
-            self._at += piece.size
-            if self._at == self._pcms[self._index].size:
-                self._index, self._at = self._index + 1, 0
-                if self._loop:
-                    self._index %= len(self._pcms)
-        return frame
 
 
 class Voice:

@@ -140,7 +140,10 @@ static void happen(life *l, const uint8_t *record, size_t length) {
         if (l->now_ns < 0) l->now_ns = 0;
         break;
     case SKIP:
-        mm_peer_skip(l->peer, value);
+        if (value == 255)
+            mm_peer_flush(l->peer, mm_peer_arrivals(l->peer), l->now_ns);
+        else
+            mm_peer_skip(l->peer, value);
         break;
     case TONE:
         (void)mm_peer_queue_tone(l->peer, value, value / 4, value * 10u, value);

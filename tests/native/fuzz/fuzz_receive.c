@@ -43,6 +43,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             now_ns += (int64_t)(int8_t)value * 10000000;
             break;
         case 2:
+            if (value == 255) {
+                mm_receiver_flush(r, now_ns);
+                break;
+            }
             mm_receiver_skip(r, value);
             now_ns += value * (int64_t)MM_FRAME_NS;
             break;

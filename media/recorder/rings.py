@@ -1,4 +1,7 @@
-"""Rings to WAV files on one timeline: sample 0 of each file is the same tick."""
+"""Rings of a bridge to WAV files at paths of the caller's: a softphone's ears, a test's.
+
+Sample 0 of each file is the same tick. For the calls of a bot there is :class:`Recording`.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixminus.media.pcm import FRAME_SAMPLES, FRAME_TICKS, AudioFrame
-from mixminus.media.pipeline import WavWriter
-from mixminus.media.platform import MediaPlatform
-from mixminus.media.ring import FrameRing
+from ..pcm import FRAME_SAMPLES, FRAME_TICKS, AudioFrame
+from ..pipeline import WavWriter
+from ..platform import MediaPlatform
+from ..ring import FrameRing
 
 
 @dataclass(frozen=True, slots=True)
-class RecorderTrack:
+class RingTrack:
     """What is recorded, and where; None only keeps the ring empty."""
 
     ring: FrameRing
     path: Path | None
 
 
-class TimelineRecorder:
+class RingRecorder:
     """Record the rings of legs of one bridge, from now until :meth:`close`.
 
     A frame's timestamp says where it belongs: a tick that was not read leaves silence, so the files
@@ -30,7 +33,7 @@ class TimelineRecorder:
     Thread: the platform's loop.
     """
 
-    def __init__(self, platform: MediaPlatform, tracks: Sequence[RecorderTrack]) -> None:
+    def __init__(self, platform: MediaPlatform, tracks: Sequence[RingTrack]) -> None:
         self._tracks: list[tuple[FrameRing, WavWriter | None]] = []
         self._origin: int | None = None
         self._unsubscribe = platform.on_tick(self._take)

@@ -1,0 +1,1 @@
+"""Captures of hosted calls, and their replay through the same bot."""

@@ -1,0 +1,1 @@
+"""Simulators of telephony services: they ring a bot with a file, offline and without an account."""

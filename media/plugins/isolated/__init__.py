@@ -1,0 +1,1 @@
+"""Plugins in a process of their own: shared memory, the child, and who looks after it."""
