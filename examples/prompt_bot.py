@@ -1,4 +1,4 @@
-"""Calls John and plays: a file, samples, a live feed. 1 pauses and goes on, 2 cuts off, 0 hangs up."""
+"""Calls John and plays a file, samples, a live feed. 1 pauses, 2 cuts off, 0 hangs up."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -51,11 +51,23 @@ class CallMedia(CallRecordings):
         """Return who has the media stream of that source id."""
 
     def speaker_name(self, source_id: int) -> str | None:
-        """Return the name of who has that media stream: by the roster, or by the transport."""
+        """Return the name of who has that media stream: by the roster, or by the transport.
+
+        Of a call of two, which may have no roster, the only speaker is the peer.
+        """
         person = self.speaker(source_id)
         if person is not None and person.display_name is not None:
             return person.display_name
-        return None if self._session is None else self._session.audio.speaker_names.get(source_id)
+        if self._session is None:
+            return None
+        told = self._session.audio.speaker_names.get(source_id)
+        if (
+            told is None
+            and self._is_call_of_two()
+            and [*self._session.legs.speakers] == [source_id]
+        ):
+            return self.peer.display_name
+        return told
 
     @property
     def session(self) -> MediaSession | None:

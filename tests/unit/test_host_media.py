@@ -109,6 +109,16 @@ async def test_who_leads_is_told_and_the_roster_says_who_it_is(world: World) -> 
     assert call.speaker_name(999) == "by the far end"
 
 
+async def test_the_only_speaker_of_a_call_of_two_is_the_peer(world: World) -> None:
+    call, _ = await talking(world)
+    assert call.session is not None
+    assert call.speaker_name(7) is None
+    call.session.open_speaker(7)
+    assert call.speaker(7) is None, "no roster was told"
+    assert call.speaker_name(7) == call.peer.display_name == "John"
+    assert call.speaker_name(8) is None
+
+
 async def test_media_that_are_lost_and_back_are_told_and_the_call_lives(world: World) -> None:
     told: list[bool] = []
 

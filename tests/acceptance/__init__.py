@@ -1,0 +1,1 @@
+"""The acceptance checks that users asked for, each with its figure."""
