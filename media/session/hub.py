@@ -26,7 +26,7 @@ NOBODY: Final[Mapping[int, AudioFrame]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class SessionFrame:
-    """One tick of a session. The frames are shared by all listeners: read them, do not write.
+    """One tick of a session. The frames are shared by all listeners, and cannot be written to.
 
     ``mixed`` is what the bot hears, ``own`` what it says, ``speakers`` what each person says, by
     source id: empty where the transport brings none. With speakers, ``mixed`` is their sum,
@@ -149,6 +149,12 @@ class Hub:
         speakers = NOBODY
         if self._speakers or self._ending:
             speakers = MappingProxyType(self._take_speakers(timestamp))
+        # Shared by all: what one of them scribbled over, a recording would keep.
+        mixed.flags.writeable = False
+        if own is not None:
+            own.flags.writeable = False
+        for frame in speakers.values():
+            frame.flags.writeable = False
         for consumer in tuple(self._consumers):
             consumer.take(timestamp, mixed, speakers, own)
 

@@ -186,6 +186,9 @@ def test_configuration_is_checked_in_a_child(faulty: str) -> None:
     assert caught.value.field == "config.floor"
     with pytest.raises(PluginError, match="No module named 'no_such'"):
         PluginSpec("no_such:Plugin", isolation="process").validate()
+    with pytest.raises(PluginConfigError, match="only listens") as refused:
+        PluginSpec("transcript", isolation="process").validate()
+    assert refused.value.field == "isolation"
     path = faulty.partition(":")[0]
     assert path not in [getattr(module, "__file__", "") for module in sys.modules.values()]
 

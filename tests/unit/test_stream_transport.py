@@ -21,6 +21,7 @@ from mixminus.media.transports.stream import (
     speakers,
 )
 from mixminus.media.transports.stream.speakers import FIRST_SPEAKER_ID, MAX_SPEAKERS
+from mixminus.media.transports.stream.transport import MAX_MARKS
 from tests.streamfar import FakeSocket, Far, constant
 from tests.support import eventually
 
@@ -243,6 +244,20 @@ async def test_twilio_answers_marks_itself() -> None:
     assert far.marks == [("end", True)]
     assert far.transport.counters()["ignored"] == 1
     await far.close()
+
+
+async def test_a_far_end_that_answers_no_mark_does_not_stop_its_bot() -> None:
+    far = await Far.open(TwilioService())
+    await far.tick(3)
+    for number in range(MAX_MARKS + 20):
+        await far.say(constant(10))
+        assert far.session.audio.send_nowait(constant(1000), mark=f"m{number}")
+        await far.tick()
+    assert len(far.heard) > MAX_MARKS
+    assert far.marks
+    assert not any(played for _, played in far.marks), "nobody said that they were heard"
+    await far.close()
+    assert len(far.marks) == MAX_MARKS + 20
 
 
 async def test_nothing_is_sent_to_a_stream_that_only_talks() -> None:

@@ -36,6 +36,8 @@ NICE: Final = -10
 SPARE: Final = 2
 """The address space is limited to this times what the host watches: a first stop to a leap."""
 
+ONLY_LISTENS: Final = "it only listens: that runs in a thread of its own, and nobody waits for it"
+
 
 @dataclass(slots=True)
 class Served:
@@ -231,7 +233,9 @@ def check(control: socket.socket, options: dict[str, Any]) -> None:
     """Say whether the plugin can be made."""
     error: dict[str, str] | None = None
     try:
-        Made(resolve(options["plugin"]), options["check"], name=options["name"])
+        made = Made(resolve(options["plugin"]), options["check"], name=options["name"])
+        if made.is_listener:
+            raise PluginConfigError(made.name, "isolation", ONLY_LISTENS)
     except PluginError as exc:
         error = describe_error(exc)
     control.send(json.dumps({"checked": True, "error": error}).encode())
