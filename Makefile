@@ -71,7 +71,7 @@ $(VENV)/.built: $(VENV)/.installed $(NATIVE)
 
 $(VENV)/.installed: pyproject.toml | preflight
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" "setuptools>=77,<85"
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e ".[dev]" "setuptools>=77,<85"
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.installed

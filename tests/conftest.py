@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Timing decides no test; a failure prints what reproduces it.
+# Timing decides no test; a failure prints what reproduces it. HYPOTHESIS_EXAMPLES looks longer.
 settings.register_profile(
-    "mixminus", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "mixminus",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "40")),
 )
 settings.load_profile("mixminus")
 

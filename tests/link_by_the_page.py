@@ -1,7 +1,6 @@
 """A second implementation of the media link, both ends, written from docs/media-link.md alone.
 
-Standard library and websockets. It plays a frame a tick as they come: the playout that the page
-tells of is no condition of the protocol.
+Standard library and websockets. It has no playout, but plays a frame a tick as they come.
 """
 
 from __future__ import annotations
@@ -26,9 +25,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 AUDIO, BYE, DTMF, MARK, MARK_DONE, CLEAR, STREAMS = range(1, 8)
 SILENCE, MIXED, SPEAKERS = 1, 1, 2
 HEADER = struct.Struct("<BBHIIIIHBBQ")
-U32, FRAME_BYTES, MESSAGE_BYTES, MAX_MARKS = 2**32, 640, 65_536, 256
+U32, FRAME_BYTES, MESSAGE_BYTES, MAX_MARKS, REFUSED, REPLACED = 2**32, 640, 65_536, 256, 4401, 4409
 TICK, FRESH_FRAMES, HELLO_S, QUIET_S, RESUME_S, ADMITTED_S = 0.020, 3, 5.0, 5.0, 10.0, 60.0
-REFUSED, REPLACED = 4401, 4409
 PAYLOADS = {
     **dict.fromkeys((AUDIO, BYE), b".*"),
     DTMF: b"(.[\0-\xe9]|[\0-\x60]\xea)[0-9*#A-D]",
@@ -297,5 +295,6 @@ async def dial(
 ) -> Any:
     """The service's end: a socket that is admitted."""
     socket = await connect(mp_uri, ssl=tls, compression=None, proxy=None, max_size=MESSAGE_BYTES)
-    await asyncio.wait_for(hello_of_service(socket, secret, session, epoch, attempt), HELLO_S)
+    async with asyncio.timeout(HELLO_S):
+        await hello_of_service(socket, secret, session, epoch, attempt)
     return socket

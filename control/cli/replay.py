@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +39,7 @@ def replay(
     Time is virtual: an hour takes as long as the bot needs for it. What the bot says is compared
     with what was said then, sample for sample. It must take its time from the frames, from
     asyncio.sleep or from loop.time(): what it does by time.time, time.monotonic, datetime.now or
-    threads of its own is another each time.
+    threads of its own is another each time. Exits 1 when the bot failed.
 
     Example: mixminus replay .mixminus/recordings/20260101T120000Z-0a1b2c3d examples/echo_bot.py
     """
@@ -56,7 +58,9 @@ def replay(
         raise CliError(str(exc), FAILED if bot_file.is_file() else NOT_FOUND) from exc
     recordings = None if out_dir is None else out_dir / "recordings"
     try:
-        result = run(path, bot, recordings=recordings)
+        # What the bot prints is not part of the JSON.
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            result = run(path, bot, recordings=recordings)
         if out_dir is not None:
             _write(out_dir, result)
     except CaptureError as exc:
@@ -64,7 +68,7 @@ def replay(
     except OSError as exc:
         raise CliError(f"{exc.filename or path}: {exc.strerror or exc}", FAILED) from None
     print(json.dumps(_as_json(result)) if as_json else _as_text(result))
-    return FAILED if check and not result.is_same else OK
+    return FAILED if result.bot_error or (check and not result.is_same) else OK
 
 
 def _write(out_dir: Path, result: ReplayResult) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,10 +14,10 @@ import typer
 
 from .errors import AUTH, FAILED, NOT_FOUND, USAGE, CliError, plugin_error, settings_error
 from .media_options import MediaPort, MediaPublicAddress, media_settings
+from .plugin_options import PluginOption, plugin_specs
 
 if TYPE_CHECKING:
     from mixminus.media.platform import MediaPlatform
-    from mixminus.media.plugins.config import PluginSpec
 
     from ..host import Bot, BotHost
     from ..service.settings import ServiceSettings
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 DEV_FILE_HELP = "Use the call service that wrote this dev.json, instead of starting one."
 ENV_HELP = "Take all settings from MIXMINUS_... in the environment, as for graph.microsoft.com."
-
-PLUGIN_HELP = (
-    "A plugin of every call, as gain@mix,gain_db=6 or JSON; several, in their order."
-    " See mixminus plugin list."
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -63,9 +59,7 @@ def serve(
         Path | None, typer.Option("--cert", help="Our certificate chain, if not a local one.")
     ] = None,
     key_file: Annotated[Path | None, typer.Option("--key", help="Its private key.")] = None,
-    plugins: Annotated[
-        list[str] | None, typer.Option("--plugin", metavar="SPEC", help=PLUGIN_HELP)
-    ] = None,
+    plugins: PluginOption = None,
     media_port: MediaPort = None,
     media_public_address: MediaPublicAddress = None,
 ) -> None:
@@ -91,7 +85,7 @@ def serve(
         "public_url": public_url,
         "cert_file": cert_file,
         "key_file": key_file,
-        "plugins": _plugins(plugins) if plugins else None,
+        "plugins": plugin_specs(plugins) if plugins else None,
     }
     # What was not said is the environment's to say, or the default.
     over = {name: value for name, value in options.items() if value is not None}
@@ -100,17 +94,6 @@ def serve(
     bot = _load(bot_file)
     settings = _settings(dev_file, from_env, over)
     asyncio.run(_serve(bot, settings, over, media))
-
-
-def _plugins(specs: list[str]) -> list[PluginSpec]:
-    """Read what --plugin says; whether there are such plugins is found out when the host starts."""
-    from mixminus.media.plugins.config import PluginSpec
-    from mixminus.media.plugins.errors import PluginError
-
-    try:
-        return [PluginSpec.parse(spec) for spec in specs]
-    except PluginError as exc:
-        raise CliError(f"--plugin: {exc}", USAGE) from None
 
 
 def _load(bot_file: Path | None) -> Bot:
@@ -207,8 +190,8 @@ async def _start_service(
     service = await stack.enter_async_context(CallService(of_service, platform=platform))
     print(f"call service at {service.dev_file.graph_base_url}")
     print(f"phone page at {service.urls.phone}")
-    # The simulators of this state directory may ring, too.
-    own = {**local_settings(of_service.state_dir), **over}
+    # The simulators of this state directory may ring, too, where no real service may.
+    own = {**local_settings(of_service.state_dir, os.environ), **over}
     return HostSettings.from_dev_file(service.dev_file, **own)
 
 

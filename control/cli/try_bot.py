@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .demo import existing, until_terminated
-from .errors import FAILED, NOT_FOUND, OK, USAGE, CliError
+from .errors import FAILED, NOT_FOUND, OK, USAGE, CliError, plugin_error, settings_error
+from .plugin_options import PluginOption, plugin_specs
 
 if TYPE_CHECKING:
     from ..demo.trial import TrialOptions, TrialResult
@@ -57,6 +58,7 @@ def try_bot(
     policy_recording: Annotated[
         bool, typer.Option("--policy-recording", help="Ring it as a recorded line does.")
     ] = False,
+    plugins: PluginOption = None,
     out_dir: Annotated[Path, typer.Option("--out", help="Where the results go.")] = Path("try-out"),
 ) -> int:
     """Try a bot: an embedded call service, the bot, and people with softphones, in one process.
@@ -93,6 +95,7 @@ def try_bot(
         meeting=meeting,
         policy_recording=policy_recording,
         out_dir=out_dir,
+        plugins=plugin_specs(plugins) if plugins else None,
     )
     result = _carry_out(bot, options)
     for person in (*people, *callees):
@@ -123,11 +126,13 @@ def _speech(path: Path) -> Any:
 
 
 def _carry_out(bot: Bot, options: TrialOptions) -> TrialResult:
-    from ..client.requests import GraphRequestError
-    from ..demo.trial import run_trial
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from mixminus.media.plugins.errors import PluginError
+
+    from ..demo.trial import BotStartError, run_trial
     from ..devfile import UnknownUserError
-    from ..host.errors import UnknownMeetingError
-    from ..host.errors import UnknownUserError as NobodyError
     from .join import describe_event
 
     def say(person: str, event: str, fields: dict[str, Any]) -> None:
@@ -140,8 +145,12 @@ def _carry_out(bot: Bot, options: TrialOptions) -> TrialResult:
         raise KeyboardInterrupt from None
     except UnknownUserError as exc:
         raise CliError(str(exc.args[0]), NOT_FOUND) from None
-    except (GraphRequestError, NobodyError, UnknownMeetingError) as exc:
-        raise CliError(f"the bot's on_start failed: {exc}", FAILED) from exc
+    except BotStartError as exc:
+        raise CliError(str(exc)) from None
+    except PluginError as exc:
+        raise plugin_error(exc) from None
+    except (ValidationError, SettingsError) as exc:
+        raise settings_error(exc) from None
     except OSError as exc:
         if exc.filename is None:
             raise

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from mixminus.media.pcm import Pcm
 from mixminus.media.platform import MediaPlatform
+from mixminus.media.plugins.config import PluginSpec
 
 from ..devfile import DevFile
 from ..host import Bot, BotHost
@@ -52,6 +53,8 @@ class TrialOptions:
     meeting: bool
     policy_recording: bool
     out_dir: Path
+    plugins: tuple[PluginSpec, ...] | None = None
+    """Of every call; None: those of the environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,18 @@ class TrialResult:
         return found
 
 
+class BotStartError(Exception):
+    """The bot's ``on_start`` failed; the host has logged how."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"the bot's on_start failed: {type(error).__name__}: {error}")
+
+
 async def run_trial(bot: Bot, options: TrialOptions, on_event: OnPersonEvent) -> TrialResult:
     """Let people and the bot talk, until the time is over or everybody has hung up.
 
     Raises: what starting a service or a bot host raises; OSError when a file cannot be written;
-            what the bot's ``on_start`` raises.
+            BotStartError when the bot's ``on_start`` failed.
     """
     options.out_dir.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
@@ -84,8 +94,12 @@ async def run_trial(bot: Bot, options: TrialOptions, on_event: OnPersonEvent) ->
         settings = ServiceSettings(state_dir=options.out_dir / "state")
         service = await stack.enter_async_context(CallService(settings, platform=platform))
         dev = service.dev_file
+        chosen: dict[str, Any] = {} if options.plugins is None else {"plugins": options.plugins}
         host_settings = HostSettings.from_dev_file(
-            dev, state_dir=settings.state_dir, recordings_dir=options.out_dir / "recordings"
+            dev,
+            state_dir=settings.state_dir,
+            recordings_dir=options.out_dir / "recordings",
+            **chosen,
         )
         phones = {
             person: _Phone(_phone_options(options, dev, bot, person), person, on_event)
@@ -100,8 +114,8 @@ async def run_trial(bot: Bot, options: TrialOptions, on_event: OnPersonEvent) ->
         over = asyncio.create_task(_wait_all(phones, options.duration_s), name="trial: phones")
         stack.push_async_callback(_drop, over)
         await asyncio.wait({failed, over}, return_when=asyncio.FIRST_COMPLETED)
-        if failed.done():
-            failed.result()
+        if failed.done() and (error := failed.exception()) is not None:
+            raise BotStartError(error)
         over.result()
         await host.calls.close()
         errors = [report.description.get("error") for report in host.calls.ended]

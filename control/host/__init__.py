@@ -1,5 +1,9 @@
 """The bot host: what a bot's author writes against."""
 
+from mixminus.media.pcm import AudioFrame
+from mixminus.media.pipeline import AudioFileError
+from mixminus.media.plugins.errors import PluginConfigError, PluginError
+
 from ..client.bodies import Invitee, Options, Prompt
 from ..client.models import (
     AudioRoutingGroup,
@@ -22,6 +26,7 @@ from ..graph.enums import (
     Tone,
 )
 from ..graph.joinurl import JoinInfo, JoinUrlError
+from .acs import AcsCallFailedError, IncomingAcsCall
 from .bot import Bot
 from .call import HostedCall
 from .errors import (
@@ -37,6 +42,9 @@ from .streams import StreamTicket
 from .tones import Tones
 
 __all__ = [
+    "AcsCallFailedError",
+    "AudioFileError",
+    "AudioFrame",
     "AudioRoutingGroup",
     "Bot",
     "BotHost",
@@ -48,6 +56,7 @@ __all__ = [
     "GraphRequestError",
     "HostedCall",
     "Identity",
+    "IncomingAcsCall",
     "Invitee",
     "JoinInfo",
     "JoinUrlError",
@@ -56,6 +65,8 @@ __all__ = [
     "OperationFailedError",
     "Options",
     "Participant",
+    "PluginConfigError",
+    "PluginError",
     "Prompt",
     "RecordOperation",
     "RecordingStatus",

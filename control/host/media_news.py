@@ -32,6 +32,7 @@ class MediaNews:
     def __init__(self, bot: Bot, waits: CallWaits, queue: asyncio.Queue[News]) -> None:
         self._bot, self._waits, self._queue = bot, waits, queue
         self._presses = Presses()
+        self._is_behind = False
 
     def follow(self, audio: AudioSocket) -> None:
         """Tell what *audio* tells from now on, until its session is over."""
@@ -56,7 +57,10 @@ class MediaNews:
         self._post(News(tone=tone))
 
     def _post(self, news: News) -> None:
-        if self._queue.full():
-            log.warning("the bot's handlers are behind: they miss news of the call's audio")
+        was_behind, self._is_behind = self._is_behind, self._queue.full()
+        if self._is_behind:
+            # Once: a far end can press keys as fast as it likes.
+            if not was_behind:
+                log.warning("the bot's handlers are behind: they miss news of the call's audio")
         elif not self._waits.ended.is_set():
             self._queue.put_nowait(news)

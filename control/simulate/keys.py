@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from ..settings import MICROSOFT_ACS_ISSUER
 from ..tls import write_private
 
+ACS_NAMES: Final = frozenset(
+    ("MIXMINUS_ACS_RESOURCE_ID", "MIXMINUS_ACS_KEYS_FILE", "MIXMINUS_ACS_CONNECTION_STRING")
+)
+TWILIO_NAMES: Final = frozenset(("MIXMINUS_TWILIO_AUTH_TOKEN",))
 FOLDER: Final = "simulate"
 RESOURCE_ID: Final = "51a17a7e-0000-4000-8000-000000000000"
 """The immutable resource id of the ACS resource that is simulated: a token's audience."""
@@ -67,17 +72,21 @@ class SimulatorKeys:
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": KEY_ID})
 
 
-def local_settings(state_dir: Path) -> dict[str, Any]:
+def local_settings(state_dir: Path, environ: Collection[str] = ()) -> dict[str, Any]:
     """Return the settings by which a bot host takes streams of this state directory's simulators.
 
+    *environ* has the names of the environment: a service that it names is the real one, and
+    that service's simulator is not let in beside it.
     Raises: as SimulatorKeys.
     """
     keys = SimulatorKeys(state_dir / FOLDER)
-    return {
-        "acs_resource_id": RESOURCE_ID,
-        "acs_keys_file": keys.jwks_file,
-        "twilio_auth_token": keys.twilio_auth_token,
-    }
+    named = {name.upper() for name in environ}
+    settings: dict[str, Any] = {}
+    if not named & ACS_NAMES:
+        settings |= {"acs_resource_id": RESOURCE_ID, "acs_keys_file": keys.jwks_file}
+    if not named & TWILIO_NAMES:
+        settings |= {"twilio_auth_token": keys.twilio_auth_token}
+    return settings
 
 
 def _load_key(path: Path) -> rsa.RSAPrivateKey:

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -96,6 +97,8 @@ class RecordingStore:
         self.clock = clock
         self._mutex = threading.Lock()
         self._sizes: dict[str, int] = {}
+        self._written: set[str] = set()
+        """Entries that are being written here: of those is known what they have told."""
         self._is_known = False
 
     @property
@@ -112,6 +115,8 @@ class RecordingStore:
         """
         self.sweep()
         with self._mutex:
+            # Another process, or another store of this one, may keep its recordings here as well.
+            self._is_known = False
             self._look()
             used, quota = sum(self._sizes.values()), self.limits.quota_bytes
         if used >= quota:
@@ -126,14 +131,14 @@ class RecordingStore:
         (directory / f"{LOCK_NAME}.new").rename(directory / LOCK_NAME)
         with self._mutex:
             self._sizes[directory.name] = 0
+            self._written.add(directory.name)
         return StoreEntry(self, directory, lock)
 
     def entries(self) -> Iterator[Path]:
         """Iterate over the directories of all entries, oldest first."""
         if self.directory.is_dir():
             for path in sorted(self.directory.iterdir()):
-                # Whatever else somebody put there is not ours to read, count or remove.
-                if ID_PATTERN.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+                if self._is_entry(path):
                     yield path
 
     def left_behind(self) -> Iterator[StoreEntry]:
@@ -169,7 +174,7 @@ class RecordingStore:
         if not ID_PATTERN.fullmatch(entry_id):
             return False
         directory = self.directory / entry_id
-        if not directory.is_dir() or directory.is_symlink():
+        if not self._is_entry(directory):
             return False
         if _is_being_written(directory):
             raise RecordingError(f"{entry_id} is being written")
@@ -178,12 +183,24 @@ class RecordingStore:
             self._sizes.pop(entry_id, None)
         return True
 
+    def _is_entry(self, path: Path) -> bool:
+        # Whatever else somebody put there is not ours to read, count or remove; nor to complete:
+        # where others may write, a recording that is a link would lead there.
+        if not ID_PATTERN.fullmatch(path.name):
+            return False
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
     def _look(self) -> None:
-        # Once: from then on those who write tell.
+        # Once, and before each entry that is made: in between those who write here tell.
         if not self._is_known:
             self._is_known = True
-            for directory in self.entries():
-                self._sizes.setdefault(directory.name, directory_bytes(directory))
+            told = {name: self._sizes.get(name, 0) for name in self._written}
+            there = {path.name: directory_bytes(path) for path in self.entries()}
+            self._sizes = {**there, **told}
 
     def _charge(self, entry_id: str, size_bytes: int) -> None:
         with self._mutex:
@@ -196,6 +213,7 @@ class RecordingStore:
     def _release(self, entry_id: str, size_bytes: int) -> None:
         with self._mutex:
             self._sizes[entry_id] = size_bytes
+            self._written.discard(entry_id)
 
 
 def make_private_directory(directory: Path) -> None:
@@ -210,7 +228,7 @@ def make_private_directory(directory: Path) -> None:
 
 def directory_bytes(directory: Path) -> int:
     """Return how long all files of an entry are together; 0 of one that is not there any more."""
-    return sum(stat.st_size for stat in _stats(directory))
+    return sum(file.st_size for file in _stats(directory))
 
 
 def sync_directory(directory: Path) -> None:
@@ -223,7 +241,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def _changed_s(directory: Path) -> float:
-    times = [stat.st_mtime for stat in _stats(directory)]
+    times = [file.st_mtime for file in _stats(directory)]
     return max(times, default=directory.lstat().st_mtime)
 
 

@@ -91,6 +91,8 @@ class Hub:
             if not self._own_wanted and self._own is not None:
                 self._own.close()
                 self._own = None
+            if not self._consumers:
+                self._drop_ending()
 
         return remove
 
@@ -115,7 +117,9 @@ class Hub:
         """Forget a speaker once all that they said was taken. Call it before the leg closes."""
         self._legs.pop(source_id, None)
         line = self._speakers.pop(source_id, None)
-        if line is not None:
+        if line is not None and not self._consumers:
+            line.close()  # Speakers are also wanted for their plugins alone: then nobody reads it.
+        elif line is not None:
             line.is_ending = True
             self._ending.append((source_id, line))
 
@@ -135,14 +139,17 @@ class Hub:
     def close(self) -> None:
         """Take no more. Again is no error."""
         self.tap_speakers(False)
-        for _, line in self._ending:
-            line.close()
-        self._ending.clear()
+        self._drop_ending()
         if self._own is not None:
             self._own.close()
             self._own = None
         self._consumers.clear()
         self._own_wanted.clear()
+
+    def _drop_ending(self) -> None:
+        for _, line in self._ending:
+            line.close()
+        self._ending.clear()
 
     def _emit(self, timestamp: int, mixed: AudioFrame) -> None:
         own = None if self._own is None else self._own.take(timestamp)

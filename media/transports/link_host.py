@@ -130,8 +130,8 @@ class HostLink(LinkTransport):
         self._tell_cleared(self._marks.take_cleared())
         keys = [record for record in self._control if record.kind == KIND_DTMF]
         self._control.clear()
-        if self._wants_speakers:
-            self._say(streams(mixed=True, speakers=True))
+        # Also that they are not: who gave them up in between would get them for the rest.
+        self._say(streams(mixed=True, speakers=self._wants_speakers))
         self._control.extend(keys)
         for name in self._marks.waiting:
             self._say(mark(name))

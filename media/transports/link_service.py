@@ -130,10 +130,11 @@ class ServiceLink(LinkTransport):
         self._say(dtmf(key, duration_ms))
 
     async def _close(self) -> None:
+        # In this order: a socket that is lost once the link has ended is not dialled again.
+        await super()._close()
         if self._dialling is not None:
             self._dialling.cancel()
             await asyncio.wait([self._dialling])
-        await super()._close()
 
     def _end(self, reason: str) -> None:
         super()._end(reason)

@@ -84,10 +84,10 @@ async def test_a_service_by_the_page_reaches_our_bot_host_and_comes_back_after_a
         media: list[bool] = []
         async with running(page.Worker(socket)) as _:
             await eventually(lambda: server.admitted)
+            link = server.admitted[0]
+            link.on_mark = lambda name, played: marks.append((name, played))
+            link.on_tone, link.on_media = tones.append, media.append
         # That socket is gone without a bye; the next takes its place.
-        link = server.admitted[0]
-        link.on_mark = lambda name, played: marks.append((name, played))
-        link.on_tone, link.on_media = tones.append, media.append
         link.want_speakers(True)
         await eventually(lambda: link.is_lost)
         socket = await page.dial(server.mp_uri, server.client_context, SECRET, SESSION, attempt=2)

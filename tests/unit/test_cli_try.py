@@ -25,6 +25,7 @@ ECHO = str(ROOT / "examples/echo_bot.py")
         ([ECHO, "--user", "John", "--callee", "John"], USAGE, "--callee: expected somebody else"),
         ([ECHO, "--user", "Nobody"], NOT_FOUND, "Nobody"),
         ([ECHO, "--duration", "0"], USAGE, "--duration"),
+        ([ECHO, "--plugin", "gain@mic"], USAGE, "--plugin: plugin gain: on: expected one of"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -59,3 +60,37 @@ def test_an_output_that_is_no_directory_is_one_line(
     taken.write_text("")
     assert run(["try", ECHO, "--silent", "--out", str(taken)]) == FAILED
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_an_on_start_that_fails_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bot = tmp_path / "bot.py"
+    bot.write_text(
+        "from mixminus.control.host import Bot, BotHost\n\nbot = Bot()\n\n"
+        "@bot.on_start\nasync def start(host: BotHost) -> None:\n    [][1]\n"
+    )
+    assert run(["try", str(bot), "--silent", "--out", str(tmp_path / "out")]) == FAILED
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == ("mixminus: the bot's on_start failed: IndexError: list index out of range")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("RECORDING_GATE", "ajar", "settings: recording_gate: Input should be 'policy'"),
+        ("PLUGINS", "gain", "settings: plugins: expected JSON in the environment"),
+        ("PLUGINS", '["gain,gain_db=99"]', "plugin gain: config.gain_db: Input should be less"),
+    ],
+)
+def test_a_wrong_setting_of_the_environment_is_one_line(
+    name: str,
+    value: str,
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(f"MIXMINUS_{name}", value)
+    assert run(["try", ECHO, "--silent", "--out", str(tmp_path / "out")]) == USAGE
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"mixminus: {says}")

@@ -146,3 +146,14 @@ async def test_a_media_handler_that_fails_ends_its_call(world: World) -> None:
     await eventually(lambda: call.is_over)
     assert call.bot_error is not None
     assert "ZeroDivisionError" in call.bot_error
+
+
+async def test_keys_without_end_are_complained_of_once(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    call, transport = await talking(world)
+    tones = call.tones()
+    press(transport, *("12" * 1000))
+    assert caplog.text.count("handlers are behind") == 1
+    assert (await anext(tones)).key == "1"
+    assert not call.is_over

@@ -332,6 +332,31 @@ async def test_closing_while_it_dials_leaves_nothing(service: Service) -> None:
     assert asyncio.all_tasks() <= others
 
 
+@pytest.mark.usefixtures("retry_at_once")
+@pytest.mark.parametrize("steps", range(5))
+async def test_a_socket_that_is_lost_while_it_closes_is_not_dialled_again(steps: int) -> None:
+    before = asyncio.all_tasks()
+    service, other = Service(), FakeSocket()
+    service.answers = [other]
+    service.socket.inbox.put_nowait(SocketClosedError("gone"))
+    await eventually(lambda: service.media == [False, True])
+
+    async def never(attempt: int) -> MessageSocket:
+        await asyncio.Event().wait()
+        raise AssertionError("this waits for ever")
+
+    service.link._dial = never
+    closing = asyncio.create_task(service.link.close())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    other.inbox.put_nowait(SocketClosedError("gone, too"))
+    await closing
+    left = asyncio.all_tasks() - before
+    for task in left:
+        task.cancel()
+    assert not left
+
+
 async def test_what_waits_for_a_lost_socket_has_an_end(service: Service) -> None:
     async def never(attempt: int) -> MessageSocket:
         await asyncio.Event().wait()

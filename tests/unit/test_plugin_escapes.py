@@ -139,7 +139,7 @@ async def test_a_tap_that_wants_out_is_told(bench: Bench, bad: type) -> None:
 # ---- in a child ----------------------------------------------------------------------------------
 
 CHILD = """
-import subprocess, sys, threading
+import os, subprocess, sys, threading
 class Far:
     def __init__(self, text: str = ""):
         pass
@@ -156,6 +156,8 @@ class Far:
             self.context.emit("pid", subprocess.Popen(["sleep", "300"]).pid)
         if frame[0] == 4:
             sys.exit(3)
+        if frame[0] == 5:
+            os._exit(3)
 """
 
 
@@ -180,6 +182,56 @@ def test_a_child_that_tells_too_much_is_cut_short(far: str) -> None:
     until(lambda: len(heard.of("value")) >= MAX_VALUES + 10 * VALUES_A_FRAME, "more is heard")
     assert not heard.of("disabled")
     chain.close()
+
+
+def test_what_one_stream_said_is_never_heard_in_the_next(tmp_path: Path) -> None:
+    """A child's place is used again: its memory holds the last answer to whoever had it before."""
+    path = tmp_path / "doubles.py"
+    path.write_text("import numpy as np\ndef double(frame):\n    return frame * np.int16(2)\n")
+    first = open_chain([PluginSpec(str(path), isolation="process")])
+    assert first.process(tone_frame(level=5000))[0] == 10_000
+    (slot,) = first.begin_close()
+    slot.result(5)
+    for _ in range(3):
+        following = in_the_place_of(first, str(path))
+        assert following.process(tone_frame(level=7))[0] == 14
+        (closed,) = following.begin_close()
+        closed.result(5)
+    first.close()
+
+
+def test_a_crash_is_no_answer(tmp_path: Path) -> None:
+    """The frame before, or another stream's, still stands where the answer would."""
+    path = tmp_path / "crashes.py"
+    path.write_text(
+        "import os\nimport numpy as np\n"
+        "def double(frame):\n"
+        "    return frame * np.int16(2) if frame[0] != 1 else os._exit(3)\n"
+    )
+    chain = open_chain([PluginSpec(str(path), isolation="process")])
+    assert chain.process(tone_frame(level=5000))[0] == 10_000
+    np.testing.assert_array_equal(chain.process(tone_frame(level=1)), tone_frame(level=1))
+    chain.close()
+
+
+def test_of_two_streams_the_one_that_crashed_their_child_is_to_blame(far: str) -> None:
+    heard = Heard(), Heard()
+    first = open_chain([PluginSpec(far, isolation="process")], on_event=heard[0])
+    second = in_the_place_of(first, far, on_event=heard[1])
+    assert first.process(tone_frame()) is not None
+    second.process(tone_frame(level=5))
+    until(lambda: bool(heard[1].of("error")), "its own stream is told")
+    assert not heard[0].of("error")
+    second.close()
+    first.close()
+
+
+def in_the_place_of(before: Chain, reference: str, **options: Any) -> Chain:
+    """Return a chain in the child of *before*: in its place, if that has been left."""
+    chain = Chain(**options)
+    chain._get_children = before._get_children  # type: ignore[method-assign]
+    chain.add(PluginSpec(reference, isolation="process")).opened.result(10)
+    return chain
 
 
 @pytest.mark.parametrize("level", [2, 3])

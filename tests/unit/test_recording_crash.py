@@ -253,6 +253,42 @@ def test_the_quota_counts_what_is_there_already(tmp_path: Path) -> None:
     Recording(second.create()).close()
 
 
+def test_the_quota_counts_what_others_keep_in_the_same_directory(tmp_path: Path) -> None:
+    """Two hosts may share one, or a host and a recorder plugin."""
+    ours, theirs = store_at(tmp_path, quota_bytes=100_000), store_at(tmp_path)
+    going_on = Recording(ours.create())
+    before = ours.used_bytes
+    _leave(theirs, 100)
+    assert ours.used_bytes == before, "what was there is not counted anew with each block"
+    with pytest.raises(RecordingQuotaError):
+        ours.create()
+    with pytest.raises(RecordingQuotaError):
+        for each in talk(100):
+            going_on.write(each)
+    going_on.close(EndReason.QUOTA)
+
+
+def test_what_another_user_put_there_is_not_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a directory where others may write, it could be a link to anything of ours."""
+    store = store_at(tmp_path)
+    planted = _leave(store, 50)
+    precious = tmp_path / "precious"
+    precious.write_bytes(bytes(range(200)))
+    (planted / "mixed.wav.part").unlink()
+    (planted / "mixed.wav.part").symlink_to(precious)
+    # As if it were theirs: a test need not be somebody who may give files away.
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+    again = store_at(tmp_path)
+    assert recover(again) == ()
+    assert again.sweep() == ()
+    assert again.used_bytes == 0
+    assert not again.remove(planted.name)
+    assert precious.read_bytes() == bytes(range(200))
+
+
 def test_limits_say_what_is_wrong_with_them() -> None:
     with pytest.raises(ValueError, match="retention_s: expected more than 0, got 0"):
         StoreLimits(retention_s=0)

@@ -397,6 +397,14 @@ def test_the_command_says_whether_the_bot_did_the_same(
     assert shown["same"] is False
     assert 0 < shown["sameFrames"] < shown["frames"]
     assert run(directory, str(path), "--check") == 1
+    path.write_text(
+        BOT_FILE.replace(
+            "        await", "        print('heard')\n        raise OSError\n        await"
+        )
+    )
+    capsys.readouterr()
+    assert run(directory, str(path), "--json") == 1
+    assert json.loads(capsys.readouterr().out)["botError"].startswith("OSError")
     no_capture = tmp_path / "speech.mmcap"
     no_capture.write_bytes(b"RIFF")
     capsys.readouterr()

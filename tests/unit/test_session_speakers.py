@@ -123,6 +123,20 @@ async def test_what_a_bot_writes_into_a_frame_reaches_no_listener(room: Room) ->
     assert np.array_equal(heard.speakers[ALICE], said[ALICE])
 
 
+async def test_what_listeners_share_none_of_them_can_change(room: Room) -> None:
+    """One of them may be a recording."""
+    bot, recorder = room.session.listen(), room.session.listen()
+    room.come(ALICE)
+    await settle()
+    said = room.tick()
+    frame = drain(bot)[0]
+    for shared in (frame.mixed, frame.own, frame.speakers[ALICE]):
+        with pytest.raises(ValueError, match="read-only"):
+            shared[:] = 0
+    frame.mixed.copy()[:] = 0
+    assert np.array_equal(drain(recorder)[0].mixed, said[ALICE])
+
+
 async def test_unmixed_is_empty_unless_asked_for(room: Room) -> None:
     room.come(ALICE)
     reading = asyncio.create_task(anext(room.session.audio))
@@ -328,6 +342,23 @@ async def test_a_far_end_cannot_open_speakers_for_ever(
     room.session.open_speaker(4, "in the place of the first")
     assert room.session.audio.speaker_names.keys() == {2, 3, 4}
     assert MAX_SPEAKERS >= 500
+
+
+async def test_who_comes_and_goes_while_nobody_reads_leaves_nothing_behind(room: Room) -> None:
+    """So it is where speakers have plugins, and the bot only talks."""
+    room.session.want_speakers()
+    for source_id in range(100, 120):
+        room.session.open_speaker(source_id)
+        room.tick()
+        room.session.close_speaker(source_id)
+    assert room.session._hub._ending == []
+    listener = room.session.listen()
+    room.session.open_speaker(ALICE)
+    room.tick()
+    room.session.close_speaker(ALICE)
+    assert len(room.session._hub._ending) == 1, "what it said is still to be read"
+    listener.close()
+    assert room.session._hub._ending == []
 
 
 async def test_plugins_are_told_of_speakers_that_come_and_go(room: Room) -> None:

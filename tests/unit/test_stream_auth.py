@@ -24,7 +24,7 @@ from mixminus.control.host.stream_auth import (
 from mixminus.control.host.stream_people import participant_of
 from mixminus.control.host.streams import HostStreams, StreamAccess
 from mixminus.control.settings import MICROSOFT_ACS_ISSUER
-from mixminus.control.simulate.keys import KEY_ID, RESOURCE_ID, SimulatorKeys
+from mixminus.control.simulate.keys import KEY_ID, RESOURCE_ID, SimulatorKeys, local_settings
 from tests.manual import ManualPlatform
 
 NOW_S = 1_800_000_000
@@ -239,3 +239,11 @@ def test_raw_ids_are_identities(raw_id: str, kind: str, identity: str) -> None:
     assert person.source_ids == ("17",)
     assert person.identity is not None
     assert (person.identity.kind, person.identity.id) == (kind, identity)
+
+
+def test_a_simulator_is_not_let_in_beside_the_service_that_it_simulates(tmp_path: Path) -> None:
+    acs, twilio = {"acs_resource_id", "acs_keys_file"}, {"twilio_auth_token"}
+    assert local_settings(tmp_path).keys() == acs | twilio
+    assert local_settings(tmp_path, ["MIXMINUS_ACS_RESOURCE_ID"]).keys() == twilio
+    assert local_settings(tmp_path, ["mixminus_acs_connection_string"]).keys() == twilio
+    assert local_settings(tmp_path, ["MIXMINUS_TWILIO_AUTH_TOKEN"]).keys() == acs

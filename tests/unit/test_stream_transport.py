@@ -20,8 +20,8 @@ from mixminus.media.transports.stream import (
     open_stream,
     speakers,
 )
-from mixminus.media.transports.stream.speakers import FIRST_SPEAKER_ID, MAX_SPEAKERS
-from mixminus.media.transports.stream.transport import MAX_MARKS
+from mixminus.media.transports.stream.speakers import FIRST_SPEAKER_ID, MAX_SPEAKERS, OPENED_A_TICK
+from mixminus.media.transports.stream.transport import MAX_CHANGES, MAX_MARKS
 from tests.streamfar import FakeSocket, Far, constant
 from tests.support import eventually
 
@@ -123,6 +123,33 @@ async def test_speakers_who_are_invented_one_after_the_other_have_an_end(
     before = far.transport.counters()["frames_in"]
     await far.say(constant(10), speaker="8:acs:0")
     assert far.transport.counters()["frames_in"] == before + 1
+    await far.close()
+
+
+async def test_speakers_who_come_all_at_once_are_let_in_one_tick_after_the_other() -> None:
+    far = await Far.open(AcsService())
+    await far.tick()
+    messages = [
+        far.service.write_audio(constant(10).tobytes(), time_ms=far.time_ms, speaker=f"8:acs:{n}")
+        for n in range(20)
+    ]
+    assert isinstance(far.service, AcsService)
+    for count in (OPENED_A_TICK, 2 * OPENED_A_TICK, 20):
+        await far.tell(*messages)
+        assert len(far.session.legs.speakers) == count
+        await far.tick()
+    await far.close()
+
+
+async def test_a_format_that_never_stands_ends_the_stream() -> None:
+    far = await Far.open(AcsService())
+    (slow,), (fast,) = AcsService(16_000).write_start(), AcsService(24_000).write_start()
+    await far.tell(*([slow] * 100))
+    assert not far.transport.closed.done(), "what is said again is no change"
+    await far.tell(*([fast, slow] * (MAX_CHANGES // 2 + 1)))
+    assert far.transport.closed.result() == (
+        f"the far end changed its format more than {MAX_CHANGES} times"
+    )
     await far.close()
 
 

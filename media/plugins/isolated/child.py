@@ -19,6 +19,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from ..config import Made
 from ..contract import PluginContext
 from ..errors import RAISED, PluginConfigError, PluginError
@@ -93,7 +95,7 @@ class Child:
             served = self._served.get(int(index))
             if served is None or not served.is_open or served.is_closed:
                 # Of a stream that has gone, or of the child before this one.
-                self._places.answered[index] = self._places.asked[index]
+                self._places.leave(np.array([index]))
                 continue
             self._process(served)
             os.eventfd_write(self._done, 1)

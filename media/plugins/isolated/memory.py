@@ -20,8 +20,8 @@ PLACES: Final = 256
 MESSAGE_BYTES: Final = 240
 MAX_SPEAKERS: Final = 8
 
-CHANGED, UNCHANGED, FAILED = 1, 2, 3
-"""What became of a frame in the child."""
+CHANGED, UNCHANGED, FAILED, LEFT = 1, 2, 3, 4
+"""What became of a frame in the child; ``LEFT``: nothing, nobody works on it any more."""
 
 PLACE: Final = np.dtype(
     [
@@ -67,10 +67,10 @@ class SharedPlaces:
         """Return the places that the child has to answer."""
         return np.flatnonzero(self.asked != self.answered)
 
-    def clear(self) -> None:
-        """Begin anew: nothing is asked, nothing answered. While no child runs."""
-        self.asked[:] = 0
-        self.answered[:] = 0
+    def leave(self, places: NDArray[np.intp]) -> None:
+        """Answer for whoever should have, and will not: what stands there is of frames before."""
+        self._places["outcome"][places] = LEFT
+        self.answered[places] = self.asked[places]
 
 
 class Place:
@@ -83,7 +83,14 @@ class Place:
         self._made: Pcm = place["made"][0]
         self._message: NDArray[np.uint8] = place["message"][0]
 
+        self._serving = np.uint64(0)
+
     # The host's side.
+
+    @property
+    def last_number(self) -> int:
+        """The number of the last request, whoever's it was."""
+        return int(self._asked[self._index])
 
     def ask(self, number: int, frame: AudioFrame) -> None:
         """Give *frame* to the child as request *number*, which is not the last one's."""
@@ -104,11 +111,13 @@ class Place:
     def answer(self) -> tuple[int, int, str]:
         """Return the outcome, the plugin's own time in ns, and what it failed with."""
         place = self._place
-        message = ""
-        if int(place["outcome"][0]) == FAILED:
+        outcome, message = int(place["outcome"][0]), ""
+        if outcome == LEFT:
+            return LEFT, 0, ""
+        if outcome == FAILED:
             length = min(int(place["message_bytes"][0]), MESSAGE_BYTES)
             message = self._message[:length].tobytes().decode(errors="replace")
-        return int(place["outcome"][0]), int(place["own_ns"][0]), message
+        return outcome, int(place["own_ns"][0]), message
 
     def made(self) -> Pcm:
         """Return a copy of the frame that came back."""
@@ -119,6 +128,7 @@ class Place:
     def given(self) -> AudioFrame:
         """Return a copy of the frame that was given."""
         place = self._place
+        self._serving = self._asked[self._index]
         count = min(int(place["speaker_count"][0]), MAX_SPEAKERS)
         speakers = tuple(int(source_id) for source_id in place["speakers"][0, :count])
         return AudioFrame.of(
@@ -126,7 +136,7 @@ class Place:
         )
 
     def reply(self, outcome: int, own_ns: int, *, pcm: Pcm | None = None, why: str = "") -> None:
-        """Answer what was asked last."""
+        """Answer the frame that :meth:`given` returned last."""
         place = self._place
         if pcm is not None:
             self._made[:] = pcm
@@ -136,4 +146,4 @@ class Place:
             place["message_bytes"] = len(said)
         place["outcome"] = outcome
         place["own_ns"] = own_ns
-        self._answered[self._index] = self._asked[self._index]
+        self._answered[self._index] = self._serving

@@ -261,9 +261,9 @@ class ChildProcess:
                 self._control.close()
                 self._control = None
             was_loaded, self._is_loaded = self._is_loaded, False
-            self.places.answered[:] = self.places.asked
             streams = dict(self._streams)
             oldest = max(streams.values(), key=lambda slot: slot.unanswered_s(now_s), default=None)
+            self.places.leave(self.places.waiting())
             for index, slot in streams.items():
                 if slot.is_closed:
                     self._forget(index)

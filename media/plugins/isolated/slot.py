@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...pcm import AudioFrame, Pcm
 from ..contract import PluginContext
 from ..slot import Slot, Tell
-from .memory import CHANGED, FAILED
+from .memory import CHANGED, FAILED, LEFT
 
 if TYPE_CHECKING:
     from ..config import PluginSpec
@@ -42,7 +42,6 @@ class ProcessSlot(Slot):
         self._latency_samples = 0
         self._is_up = False
         self._is_new = False
-        self._number = 0
         self._is_asked = False
         self._asked_s = 0.0
         self._is_late_told = False
@@ -50,6 +49,8 @@ class ProcessSlot(Slot):
         self._child: ChildProcess
         self._child, self._index = children.join(spec, self)
         self._place = self._child.places.place(self._index)
+        # The place may have been another stream's: what that was answered is no answer to us.
+        self._number = self._place.last_number
 
     @property
     def is_live(self) -> bool:
@@ -103,6 +104,9 @@ class ProcessSlot(Slot):
             return frame
         self._is_asked = self._is_late_told = False
         outcome, own_ns, message = self._place.answer()
+        if outcome == LEFT:
+            self.went_past()
+            return frame
         self.took(own_ns)
         if outcome == CHANGED:
             return self._place.made()
@@ -195,7 +199,10 @@ class ProcessSlot(Slot):
     def _take_late(self) -> None:
         """Count an answer that came after its tick: whose fault it was stands in it."""
         self._is_asked = self._is_late_told = False
-        _, own_ns, _ = self._place.answer()
+        outcome, own_ns, _ = self._place.answer()
+        if outcome == LEFT:
+            self.went_past()
+            return
         self.took(own_ns)
         if own_ns > self.share_ns:
             self.overran(self.share_ns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...bridge import Leg
-from ...pcm import FLAG_SILENCE, FRAME_SAMPLES
+from ...pcm import FLAG_SILENCE, FRAME_SAMPLES, FRAME_TICKS
 from ...peer import Peer, PeerSettings
 from ...platform import MediaPlatform
 from ..base import SpeakerLegs
@@ -21,6 +21,8 @@ MAX_SPEAKERS: Final = 32
 """ACS sends four at a time; who was longest quiet makes room for one more."""
 MAX_NAMES: Final = 1024
 """Speakers of one stream in all its time: each is remembered, here and by who listens."""
+OPENED_A_TICK: Final = 8
+"""Speakers who are let in at once: each costs milliseconds of the loop, which is for all calls."""
 TICKS_A_MS: Final = 10_000
 
 
@@ -86,7 +88,8 @@ class Inlets:
         self._inlets: dict[str, Inlet] = {}
         self.displaced = 0
         self.refused_frames = 0
-        """Messages with audio of speakers beyond those that are remembered."""
+        """Messages with audio of speakers who were too many."""
+        self._opening_since, self._may_open = 0, OPENED_A_TICK
 
     @property
     def has_speakers(self) -> bool:
@@ -116,6 +119,8 @@ class Inlets:
 
     def take(self, audio: Audio, now: int) -> int:
         """Hand over what came; return how many frames it made."""
+        if now - self._opening_since >= FRAME_TICKS:
+            self._opening_since, self._may_open = now, OPENED_A_TICK
         inlet = self._mixed if audio.speaker is None else self._inlet(audio.speaker)
         if inlet is None:
             self.refused_frames += 1
@@ -123,12 +128,13 @@ class Inlets:
         return inlet.take(audio, now)
 
     def _inlet(self, name: str) -> Inlet | None:
-        """Return a speaker's inlet, made now if there is none; None: too many names came before."""
+        """Return a speaker's inlet, made now if there is none; None: too many came, or at once."""
         inlet = self._inlets.get(name)
         if inlet is not None:
             return inlet
-        if name not in self._ids and len(self._ids) >= MAX_NAMES:
+        if not self._may_open or (name not in self._ids and len(self._ids) >= MAX_NAMES):
             return None
+        self._may_open -= 1
         if len(self._inlets) >= MAX_SPEAKERS:
             self._displace()
         source_id = self._ids.setdefault(name, FIRST_SPEAKER_ID + len(self._ids))

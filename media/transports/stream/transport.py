@@ -15,7 +15,16 @@ from ...quality import StreamQuality
 from ..base import CAPABILITIES, SEND_TONES, ClosedFuture, RemoteProtocolError, SpeakerLegs
 from ..message_socket import SocketClosedError
 from .connection import CLOSE_TIMEOUT_S, NORMAL_CODE, OpenStream, close_quietly
-from .dialect import Audio, Event, KeyPressed, MarkPlayed, Started, Stopped, check_mark_name
+from .dialect import (
+    Audio,
+    Event,
+    KeyPressed,
+    MarkPlayed,
+    Started,
+    Stopped,
+    StreamFormat,
+    check_mark_name,
+)
 from .outlet import Outlet
 from .pace import LEAD_FRAMES
 from .speakers import Inlets
@@ -27,6 +36,8 @@ RESUME_S: Final = 10.0
 QUIET_TICKS: Final = 2 * 10_000_000
 """2 s without audio of a sender that never pauses: the way is lost."""
 MAX_MARKS: Final = 256
+MAX_CHANGES: Final = 16
+"""Of format, on one socket. Each costs milliseconds of the loop; a far end may need one."""
 LARGEST: Final = ("jitter_ms", "delay_ms", "target_ms")
 """Of several speakers' qualities the worst counts; of counts the sum."""
 
@@ -211,6 +222,7 @@ class StreamTransport:
             self._giving_up.cancel()
             self._giving_up = None
         self._stream = stream
+        self._format, self._changes = stream.started.format, 0
         self._is_complained = False
         self._heard_at = self._platform.now()
         self._early += stream.early
@@ -348,11 +360,21 @@ class StreamTransport:
             case Stopped():
                 self._end(event.reason)
             case Started():
-                # Said again on one socket: what comes from now on is in that format.
-                self._inlets.set_format(event.format)
-                self._outlet.set_format(event.format)
+                self._change_format(event.format)
             case _:
                 self._ignored += 1
+
+    def _change_format(self, form: StreamFormat) -> None:
+        """Said again on one socket: what comes from now on is in that format."""
+        if form == self._format:
+            return
+        self._changes += 1
+        if self._changes > MAX_CHANGES:
+            self._end(f"the far end changed its format more than {MAX_CHANGES} times")
+            return
+        self._format = form
+        self._inlets.set_format(form)
+        self._outlet.set_format(form)
 
     # ---- marks -----------------------------------------------------------------------------------
 
