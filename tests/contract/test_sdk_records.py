@@ -26,6 +26,8 @@ from tests.contract.stage import WAIT_S, staged
 from tests.records_kit import Subscriber
 from tests.support import eventually
 
+pytestmark = pytest.mark.slow
+
 CallRecordItemRequestBuilder = item_builder.CallRecordItemRequestBuilder
 RECORD = "/communications/callRecords/{callRecord-id}"
 SESSION = f"{RECORD}/sessions/{{session-id}}"

@@ -116,6 +116,7 @@ def test_an_output_that_is_no_directory_is_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_sigterm_ends_its_processes_too(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "mixminus.control", "demo", "--out", str(tmp_path)],

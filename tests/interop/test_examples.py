@@ -51,6 +51,7 @@ async def running(bot: Bot, state_dir: Path, *names: str) -> AsyncIterator[World
         yield World(service, host, callers)
 
 
+@pytest.mark.slow
 async def test_the_ivr_bot_answers_records_and_puts_through(tmp_path: Path) -> None:
     bot = load_bot(ROOT / "examples/ivr_bot.py")
     async with running(bot, tmp_path, "John", "Alice") as world:

@@ -61,6 +61,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Command]:
             await command.process.wait()
 
 
+@pytest.mark.slow
 async def test_a_call_is_made_shown_and_ended_from_the_command_line(
     serve: Command, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_two_people_hear_each_other_across_two_calls(tmp_path: Path) -> None:
     spoken = tmp_path / "tone.wav"
     with WavWriter(spoken) as file:

@@ -262,7 +262,7 @@ def nobody_hears(codec: int, count: int) -> None:
 
 @pytest.mark.parametrize("codec", EVERY)
 def test_a_return_is_not_heard(codec: int) -> None:
-    nobody_hears(codec, 100)
+    nobody_hears(codec, 60)
 
 
 @pytest.mark.slow

@@ -247,6 +247,7 @@ def test_an_allocation_in_a_tick_would_be_seen(tmp_path_factory: pytest.TempPath
     assert "malloc in a tick" in done.stderr
 
 
+@pytest.mark.slow
 def test_clang_has_no_more_to_say_than_gcc() -> None:
     if not shutil.which("clang"):
         pytest.skip("no clang")

@@ -86,6 +86,7 @@ def test_delay_jitter_and_loss_are_what_the_link_says() -> None:
     assert [n for n, _ in came] == sorted(n for n, _ in came)
 
 
+@pytest.mark.slow
 @needs_namespaces
 def test_the_same_seed_loses_the_same_packets() -> None:
     assert [n for n, _ in carried(Link(5, loss=0.2), seed=7)[0]] == [

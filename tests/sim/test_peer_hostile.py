@@ -46,6 +46,7 @@ def flooded(call: Call, ticks: int, flood: int, seed: int) -> None:
         call.run(1, None, lambda _, n=n: voices()[1](n))  # type: ignore[misc]
 
 
+@pytest.mark.slow
 def test_200_000_strange_sources_cost_nobody_a_sample() -> None:
     quiet, loud = two(kit.PCMU), two(kit.PCMU)
     quiet.run_seconds(2, *voices())

@@ -240,6 +240,7 @@ async def test_lost_media_are_made_anew(tmp_path: Path) -> None:
         assert (await running.stopped()).succeeded
 
 
+@pytest.mark.slow
 async def test_media_that_do_not_come_back_end_the_call(tmp_path: Path) -> None:
     async with fake_service() as service:
         service.refusals["reoffer"] = "notInCall"
