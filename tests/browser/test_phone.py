@@ -255,6 +255,7 @@ async def test_bot_rings_and_is_accepted_or_declined(world: World) -> None:
     await expect(page.locator("#rings")).to_be_empty()
 
 
+@pytest.mark.slow
 async def test_lost_connection_is_mended_by_an_ice_restart(world: World) -> None:
     phone, page = world.phone, world.phone.page
     await phone.sign_in()
