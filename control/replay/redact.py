@@ -18,6 +18,7 @@ SECRET_PARTS: Final = (
     "signature",
     "credential",
     "clientstate",
+    "connectionstring",
     "joinweburl",
     "joinurl",
     "callbackuri",
@@ -28,9 +29,10 @@ SECRET_NAMES: Final = frozenset({"pin", "key", "conferenceid"})
 
 TOKEN_LIKE: Final = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?")
 """A JSON Web Token, wherever it stands (RFC 7519: the header begins with ``{"``)."""
-BEARER: Final = re.compile(r"(?i)\bbearer\s+[A-Za-z0-9._~+/=-]+")
+BEARER: Final = re.compile(r"(?i)\b(?:bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 QUERY: Final = re.compile(
-    r"(?i)([?&;](?:sig|signature|token|access_token|code|key|secret|password|pwd|p)=)[^&#\s\"]+"
+    r"(?i)([?&;](?:[a-z0-9_-]*(?:sig|signature|token|secret|password|pwd|credential|key)|code|p)=)"
+    r"[^&#;\s\"]+"
 )
 USER_INFO: Final = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^/@\s\"]+@")
 PROMPT_PATH: Final = re.compile(r"(/prompts/)[^\s\"]+")

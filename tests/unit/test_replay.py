@@ -50,6 +50,9 @@ CANARIES = {
     "join url": "canary-join-url-6",
     "bearer": "canary-bearer-7",
     "prompt": "canaryprompt8",
+    "basic": "canary-basic-9",
+    "s3": "canary-s3-10",
+    "access key": "canary-accesskey-11",
 }
 
 
@@ -209,6 +212,8 @@ async def captured_call(
         recordingAccessToken=CANARIES["recording token"],
         note=f"Authorization: Bearer {CANARIES['bearer']}",
         uri=f"https://blob.test/clip.wav?sv=1&sig={CANARIES['signature']}",
+        more=f"Basic {CANARIES['basic']} https://s3.test/x?a=1&X-Amz-Signature={CANARIES['s3']}",
+        connectionString=f"endpoint=https://h/;accesskey={CANARIES['access key']}",
         prompt=f"https://h/prompts/{CANARIES['prompt']}.wav",
     )
     await world.run(call, ticks // 3, speech)
