@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -143,7 +144,9 @@ class HttpsServer:
         await self._until_disconnected(LINGER_S)
         for connection in tuple(state.connections):
             # A peer that does not answer TLS's close, as idle HTTP clients, would hold it for 30 s.
-            connection.transport.abort()
+            # CPython 3.11.2 still names the protocol of a TLS transport that is gone by itself.
+            with suppress(AttributeError):
+                connection.transport.abort()
         tasks = tuple(state.tasks)
         for task in tasks:
             task.cancel()

@@ -107,6 +107,8 @@ def test_a_signal_ends_it_in_order(number: signal.Signals, tmp_path: Path) -> No
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background has it ignored, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as running:
         assert running.stdout is not None
         said = iter(running.stdout)
