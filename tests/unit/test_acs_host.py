@@ -71,7 +71,7 @@ async def test_an_answered_call_whose_stream_never_comes_is_hung_up(
     async with host_of(service) as acs:
         acs.ring(RINGS)
         await eventually(service.has_hung_up)
-        assert "its stream did not come" in caplog.text
+        await eventually(lambda: "its stream did not come" in caplog.text)
         service.asked.clear()
     assert not service.has_hung_up(), "once is enough"
 
