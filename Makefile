@@ -13,12 +13,13 @@ OUT      ?= demo-out
 FUZZ_SECONDS ?= 300
 NATIVE := $(wildcard native/*.c native/*.h)
 
-.PHONY: demo test check lint types format unit native bench docs fuzz floors clean preflight
+.PHONY: demo test check lint types format unit native bench docs fuzz floors clean preflight long slow
 
 demo: $(VENV)/.built
 	$(BIN)/mixminus demo $(if $(INPUT),--input "$(INPUT)") --duration $(DURATION) --out "$(OUT)"
 
-test: lint types unit
+test: lint
+	$(MAKE) --no-print-directory -j 2 types unit
 
 lint: $(VENV)/.built
 	$(BIN)/ruff format --check .
@@ -32,11 +33,11 @@ types: $(VENV)/.built
 	$(BIN)/mypy media control tests benchmarks examples
 
 unit: $(VENV)/.built
-	$(BIN)/python -m pytest -m "not slow and not alone" -n 3 --dist loadfile
-	$(BIN)/python -m pytest -m "alone and not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not long and not alone" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -m "alone and not slow and not long" -n 2 --dist loadfile
 
 check: $(VENV)/.built $(VENV)/.bench docs
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
+	$(MAKE) --no-print-directory -j 2 -O long slow
 	$(BIN)/python -m benchmarks mix
 	$(BIN)/python -m benchmarks tick --no-legs --ticks 3000 --load nothing --load "4 busy Python threads"
 	$(BIN)/python -m benchmarks pipeline
@@ -45,6 +46,13 @@ check: $(VENV)/.built $(VENV)/.bench docs
 	$(BIN)/python -m benchmarks delay --quick --way rtp --way echo
 	$(BIN)/python -m benchmarks plugins --quick
 	$(BIN)/python -m benchmarks links --quick
+
+# By the clock ten minutes, of the machine little: beside the tests that take the machine.
+long: $(VENV)/.built
+	$(BIN)/python -m pytest -m long
+
+slow: $(VENV)/.built
+	$(BIN)/python -m pytest -m "slow and not long" -n 3 --dist loadfile
 
 bench: $(VENV)/.built $(VENV)/.bench
 	for name in mix tick pipeline network density delay scale plugins links; do $(BIN)/python -m benchmarks $$name || exit 1; done
@@ -60,7 +68,7 @@ floors: | preflight
 	$(PYTHON) -m venv .venv-floors
 	$(PYTHON) tests/floors.py > .venv-floors/floors.txt
 	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" -c .venv-floors/floors.txt
-	.venv-floors/bin/python -m pytest -m "not slow"
+	.venv-floors/bin/python -m pytest -m "not slow and not long"
 
 # After touching C: the extension alone, in under a second.
 native: $(VENV)/.built

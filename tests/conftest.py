@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,33 @@ settings.register_profile(
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
-    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "25")),
 )
 settings.load_profile("mixminus")
+
+KEYS = 6
+"""How many RSA keys the services of one test process share: making two anew for each of some 600
+services took a quarter of all time. No test has more than three services at once."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keys_are_made_once() -> Iterator[None]:
+    from mixminus.control.service import service
+    from mixminus.control.service.keys import new_key_pem
+
+    made: list[str] = []
+    turn = count()
+
+    def next_key_pem() -> str:
+        if len(made) < KEYS:
+            made.append(new_key_pem())
+            return made[-1]
+        return made[next(turn) % KEYS]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service, "new_key_pem", next_key_pem)
+        yield
+
 
 LISTED = tomllib.loads((Path(__file__).parent / "skips.toml").read_text())["skip"]
 _unlisted: list[str] = []

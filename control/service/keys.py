@@ -31,7 +31,10 @@ class SigningKey:
     """A key pair: signs, verifies, and shows its public half."""
 
     def __init__(self, pem: str) -> None:
-        key = serialization.load_pem_private_key(pem.encode(), None)
+        # Our own, made by us and kept in our store: proving its numbers prime takes 45 ms a key.
+        key = serialization.load_pem_private_key(
+            pem.encode(), None, unsafe_skip_rsa_key_validation=True
+        )
         if not isinstance(key, rsa.RSAPrivateKey):
             raise TypeError(f"expected an RSA key, got {type(key).__name__}")
         self._private = key

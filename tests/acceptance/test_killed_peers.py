@@ -92,6 +92,7 @@ async def nothing_is_left_of(before: Standing) -> None:
         ) from None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stated_s", [1.0, pytest.param(LINK_S, marks=pytest.mark.slow)])
 async def test_08_a_killed_call_service_ends_the_session_of_its_link(
     stated_s: float, monkeypatch: pytest.MonkeyPatch

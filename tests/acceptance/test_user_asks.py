@@ -77,6 +77,7 @@ def push(peer: Peer, sequence: int, frame: Pcm) -> None:
     )
 
 
+@pytest.mark.slow
 async def test_01_ten_minutes_of_a_live_sine_through_player_and_receiver_have_no_gap() -> None:
     """Acceptance check 1: 20 ms pieces, +-15 ms of jitter, 0 gaps."""
     chance = random.Random(20261121)

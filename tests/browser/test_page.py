@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from playwright.async_api import Browser, expect
 
+from mixminus.control import webphone
 from mixminus.control.service import page as served
 from mixminus.control.service.service import CallService
 from mixminus.control.tls import client_context
@@ -20,6 +21,7 @@ from tests.service_kit import running_service
 from tests.support import ROOT
 
 STATIC = Path(served.__file__).parent / "static"
+SHARED = Path(webphone.__file__).parent / "static"
 BLOCKED = "The microphone is blocked for this page."
 NONE = "No microphone was found."
 INSECURE = "Browsers give the microphone only to secure pages"
@@ -40,8 +42,8 @@ async def http(service: CallService) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 async def test_every_file_is_served_under_a_strict_policy(http: httpx2.AsyncClient) -> None:
-    files = sorted(path.name for path in STATIC.iterdir())
-    assert {"phone.html", "phone.css", "phone.js", "icon.svg"} < set(files)
+    files = sorted(path.name for folder in (STATIC, SHARED) for path in folder.iterdir())
+    assert {"phone.html", "phone.css", "phone.js", "telephone.js", "icon.svg"} < set(files)
     for name in ["", *files]:
         reply = await http.get(f"/phone/{name}".rstrip("/"))
         assert reply.status_code == 200, name
@@ -67,7 +69,7 @@ async def test_page_is_wholly_our_own(http: httpx2.AsyncClient) -> None:
     assert 'value="a &quot;quoted&quot; &lt;id&gt;"' in text
     assert not re.search(r"\son\w+=|\sstyle=|<style|<script(?![^>]*src=\"/phone/)", text)
     used = set(re.findall(r"(?:src|href)=\"([^\"]+)\"", text))
-    for module in STATIC.glob("*.js"):
+    for module in (*STATIC.glob("*.js"), *SHARED.glob("*.js")):
         used |= {
             f"/phone/{name}" for name in re.findall(r"from \"\./([^\"]+)\"", module.read_text())
         }
@@ -78,11 +80,14 @@ async def test_page_is_wholly_our_own(http: httpx2.AsyncClient) -> None:
 
 def test_a_wheel_has_every_file() -> None:
     tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
-    patterns = tool["setuptools"]["package-data"].get("mixminus.control.service", [])
-    for path in STATIC.iterdir():
-        assert any(fnmatch(f"static/{path.name}", pattern) for pattern in patterns), path.name
+    data = tool["setuptools"]["package-data"]
+    for package, folder in (("service", STATIC), ("webphone", SHARED)):
+        patterns = data.get(f"mixminus.control.{package}", [])
+        for path in folder.iterdir():
+            assert any(fnmatch(f"static/{path.name}", pattern) for pattern in patterns), path.name
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.asyncio(loop_scope="session")
 async def test_token_signs_in_from_the_fragment_and_is_gone_from_the_address(
@@ -105,6 +110,7 @@ async def test_token_signs_in_from_the_fragment_and_is_gone_from_the_address(
     assert not any(token in url for url in asked)
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.asyncio(loop_scope="session")
 async def test_insecure_page_is_explained(browser: Browser, tmp_path: Path) -> None:
@@ -117,6 +123,7 @@ async def test_insecure_page_is_explained(browser: Browser, tmp_path: Path) -> N
         await explains(phone, INSECURE)
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.asyncio(loop_scope="session")
 async def test_blocked_microphone_is_explained(browser: Browser, tmp_path: Path) -> None:
@@ -127,6 +134,7 @@ async def test_blocked_microphone_is_explained(browser: Browser, tmp_path: Path)
         await explains(phone, BLOCKED)
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 async def test_missing_microphone_is_explained(service: CallService) -> None:
     async with (

@@ -208,6 +208,7 @@ async def test_call_to_the_echo_bot_is_heard_muted_and_hung_up(world: World) -> 
     await expect(page.get_by_role("button", name="Call", exact=True)).to_be_focused()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["telephone event", "signalled"])
 async def test_keys_reach_the_bot(world: World, way: str) -> None:
     phone, page, bot = world.phone, world.phone.page, world.bot
@@ -230,6 +231,7 @@ async def test_keys_reach_the_bot(world: World, way: str) -> None:
     await expect(page.get_by_role("alert").filter(has_text="200")).to_be_visible()
 
 
+@pytest.mark.slow
 async def test_bot_rings_and_is_accepted_or_declined(world: World) -> None:
     phone, page = world.phone, world.phone.page
     await phone.sign_in()
@@ -333,6 +335,7 @@ async def test_reloaded_page_takes_its_call_up_again(world: World) -> None:
     await expect(page.get_by_label("Token of a user")).to_be_visible()
 
 
+@pytest.mark.slow
 async def test_meeting_is_joined_by_its_url(world: World) -> None:
     phone, page = world.phone, world.phone.page
     meeting = world.service.dev_file.meetings[0]

@@ -19,6 +19,8 @@ from tests.contract.sdk_kit import VERSION, builders, load_models, sdk_client
 from tests.contract.sdk_world import CALL, Driver, Drivers, World
 from tests.contract.stage import staged
 
+pytestmark = pytest.mark.slow  # Its models alone take six seconds to import.
+
 DRIVERS = Drivers(sdk_calls.drives | sdk_group.drives)
 REQUESTS = builders("communications/calls")
 SHARING = f"{CALL}/contentSharingSessions"

@@ -17,6 +17,7 @@ def live_call(w: World) -> LiveCall:
     return live
 
 
+@pytest.mark.slow
 async def test_events_where_they_are_taken_else_a_sound_and_nothing_on_hold(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         device, live = w.media.packets(), live_call(w)
@@ -45,6 +46,7 @@ async def test_events_where_they_are_taken_else_a_sound_and_nothing_on_hold(tmp_
         assert device.keys == []
 
 
+@pytest.mark.slow
 async def test_keys_without_end_are_dropped_and_the_call_lives(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -197,6 +197,7 @@ async def test_a_wrong_passcode_is_graphs_error(world: World) -> None:
     assert len(world.host.calls) == 0
 
 
+@pytest.mark.slow
 async def test_established_before_establishing_is_no_matter(tmp_path: Path) -> None:
     seen: list[CallState] = []
     bot = Bot("test bot")
@@ -212,6 +213,7 @@ async def test_established_before_establishing_is_no_matter(tmp_path: Path) -> N
     assert CallState.ESTABLISHING not in seen[seen.index(CallState.ESTABLISHED) :]
 
 
+@pytest.mark.slow
 async def test_a_host_that_started_again_finds_its_call(world: World) -> None:
     call = await established(await world.host.calls.create(phone=PHONE, media="service"))
     # As after a restart: the process knows nothing of the call.
@@ -238,6 +240,7 @@ LATE: dict[str, Verb] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LATE)
 async def test_a_verb_that_does_not_suit_is_refused_and_changes_nothing(
     world: World, name: str

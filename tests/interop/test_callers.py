@@ -117,6 +117,7 @@ async def test_people_in_a_meeting_hear_each_other_but_not_themselves(world: Wor
     await carol.hang_up()
 
 
+@pytest.mark.slow
 async def test_mute_and_hold_change_what_is_heard(world: World) -> None:
     john, alice = await world.member("John", 400), await world.member("Alice", 700)
     await hears(alice, 400)

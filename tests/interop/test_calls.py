@@ -168,6 +168,7 @@ async def test_bot_may_hang_up_while_it_rings(tmp_path: Path) -> None:
         assert (await phone.expect("error"))["code"] in ("notRinging", "unknownCall")
 
 
+@pytest.mark.slow
 async def test_store_that_fails_ends_the_media_and_later_the_call(tmp_path: Path) -> None:
     async with world(tmp_path) as w, phone_of(w.service.dev_file) as phone:
         call_id = await w.established(phone)
@@ -263,6 +264,7 @@ async def test_caller_whose_media_do_not_come_ends_the_call(tmp_path: Path) -> N
         assert await w.ended_with(call_id) == (500, 1004)
 
 
+@pytest.mark.slow
 async def test_caller_who_vanishes_is_waited_for_then_hung_up(tmp_path: Path) -> None:
     async with world(tmp_path, caller_grace_s=0.05) as w:
         async with phone_of(w.service.dev_file) as phone:
@@ -320,6 +322,7 @@ async def test_calls_made_at_once_are_counted(
         assert sorted(reply.status_code for reply in replies) == [201, 503]
 
 
+@pytest.mark.slow
 async def test_call_without_keep_alive_is_dropped(tmp_path: Path) -> None:
     async with world(tmp_path, keep_alive_s=0.05) as w:
         assert await w.ended_with(await w.create()) == (408, 8537)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
-import psutil
 import pytest
 
 from mixminus.media.pcm import SAMPLE_RATE_HZ
 from mixminus.media.pipeline import WavWriter
+from tests.demo_kit import demo, environment, leaves_nothing_running, report_of
 from tests.support import ROOT
 
 pytestmark = pytest.mark.alone
@@ -25,41 +21,9 @@ pytestmark = pytest.mark.alone
 SPEECH = ROOT / "tests/data/speech.wav"
 
 
-def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mixminus.control", "demo", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-
-
-def report_of(out: Path) -> dict[str, Any]:
-    report: dict[str, Any] = json.loads((out / "report.json").read_text())
-    return report
-
-
-@pytest.fixture(autouse=True)
-def _leaves_nothing_running() -> Iterator[None]:
-    before = demo_processes()
-    yield
-    assert demo_processes() <= before
-
-
-def demo_processes() -> set[int]:
-    """The processes of any demo on this machine."""
-    return {
-        process.pid
-        for process in psutil.process_iter(["cmdline"])
-        if "mixminus-demo-" in " ".join(process.info["cmdline"] or [])
-    }
-
-
+@pytest.mark.slow
 def test_john_hears_himself_turned_over_at_half_the_level(tmp_path: Path) -> None:
-    done = demo("--duration", "6", "--out", str(tmp_path))
+    done = demo("--duration", "6", "--out", str(tmp_path), temporary=tmp_path)
     report = report_of(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert report["ok"]
@@ -82,13 +46,14 @@ def test_john_hears_himself_turned_over_at_half_the_level(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_one_wrong_byte_in_the_secret_is_no_echo_and_exit_1(tmp_path: Path) -> None:
     bot = str(ROOT / "tests/data/spoiled_bot.py")
-    done = demo("--duration", "3", "--out", str(tmp_path), "--bot", bot)
+    done = demo("--duration", "3", "--out", str(tmp_path), "--bot", bot, temporary=tmp_path)
     assert done.returncode == 1
     report = report_of(tmp_path)
     assert not report["ok"]
     assert report["echo"]["heard_dbov"] == -127.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "code"), [("text", 1), ("silence", 1), ("missing", 3)])
 def test_a_useless_input_is_one_line_before_anything_starts(
     tmp_path: Path, kind: str, code: int
@@ -100,7 +65,7 @@ def test_a_useless_input_is_one_line_before_anything_starts(
         with_samples = WavWriter(path)
         with_samples.write(np.zeros(2 * SAMPLE_RATE_HZ, np.int16))
         with_samples.close()
-    done = demo("--input", str(path), "--out", str(tmp_path / "out"))
+    done = demo("--input", str(path), "--out", str(tmp_path / "out"), temporary=tmp_path)
     assert done.returncode == code
     assert done.stderr.strip().splitlines()[-1].startswith("mixminus: ")
     assert str(path) in done.stderr.replace("\n", "")
@@ -108,9 +73,10 @@ def test_a_useless_input_is_one_line_before_anything_starts(
     assert not (tmp_path / "out" / "call-service.log").exists()
 
 
+@pytest.mark.slow
 def test_an_output_that_is_no_directory_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    done = demo("--out", str(tmp_path / "out"))
+    done = demo("--out", str(tmp_path / "out"), temporary=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("mixminus: cannot write ")
     assert "Traceback" not in done.stderr
@@ -118,12 +84,16 @@ def test_an_output_that_is_no_directory_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_sigterm_ends_its_processes_too(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "mixminus.control", "demo", "--out", str(tmp_path)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with (
+        leaves_nothing_running(tmp_path),
+        subprocess.Popen(
+            [sys.executable, "-m", "mixminus.control", "demo", "--out", str(tmp_path)],
+            cwd=ROOT,
+            env=environment(tmp_path),
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("starting the bot host"):
@@ -147,17 +117,6 @@ def test_other_formats_are_played_and_looped(tmp_path: Path, suffix: str) -> Non
             made.mux(stream.encode(frame))
         made.mux(stream.encode(None))
     out = tmp_path / "out"
-    done = demo("--input", str(source), "--duration", "12", "--out", str(out))
+    done = demo("--input", str(source), "--duration", "12", "--out", str(out), temporary=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "it was looped" in done.stdout
-
-
-@pytest.mark.slow
-def test_ten_minutes_have_flat_memory(tmp_path: Path) -> None:
-    done = demo("--duration", "600", "--out", str(tmp_path))
-    print(done.stdout)  # the figures belong in the log of the run
-    report = report_of(tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    for name, memory in report["memory"].items():
-        assert len(memory["samples"]) > 500, name
-        assert memory["growthBytes"] <= 8 << 20, name

@@ -78,6 +78,7 @@ async def test_the_ivr_bot_answers_records_and_puts_through(tmp_path: Path) -> N
         await eventually(lambda: tone_dbov(alice.heard[-1], 500) > -35, 20.0, "Alice to hear John")
 
 
+@pytest.mark.slow
 async def test_a_user_who_rings_the_bot_talks_to_its_process(tmp_path: Path) -> None:
     bot = Bot("echo")
 
@@ -113,6 +114,7 @@ async def _heard(caller: TestCaller, seconds: float) -> None:
     await caller.listen(seconds)
 
 
+@pytest.mark.slow
 async def test_the_meeting_bot_knows_who_is_there_and_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

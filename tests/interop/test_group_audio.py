@@ -168,6 +168,7 @@ async def test_each_hears_all_others(meeting: Meeting) -> None:
     await meeting.expect(meeting.everybody(), "all speak")
 
 
+@pytest.mark.slow
 async def test_nobody_hears_itself(meeting: Meeting) -> None:
     """One at a time speaks: then any sound that it hears is its own voice."""
     for who in meeting.ears.values():
@@ -220,6 +221,7 @@ async def test_who_is_muted_is_heard_by_nobody_and_hears_all(meeting: Meeting) -
     await meeting.expect(meeting.everybody(), "nobody is muted")
 
 
+@pytest.mark.slow
 async def test_on_hold_one_neither_hears_nor_is_heard(meeting: Meeting) -> None:
     await meeting.people["Carol"].ask("hold")
     await meeting.expect(meeting.everybody("Carol"), "Carol holds")

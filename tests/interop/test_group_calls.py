@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mixminus.control.service.settings import TENANT_ID
 from mixminus.media.bridge import Leg
@@ -187,6 +188,7 @@ async def test_inviting_rings_and_adds(tmp_path: Path) -> None:
         assert await group.refused("participants/invite", 400, participants=six) == "8523"
 
 
+@pytest.mark.slow
 async def test_an_invitation_that_reaches_nobody_fails(tmp_path: Path) -> None:
     async with grouped(tmp_path, "John", "Bob") as (group, _):
         nobody = {"identity": {"user": {"id": "nobody"}}}
@@ -197,6 +199,7 @@ async def test_an_invitation_that_reaches_nobody_fails(tmp_path: Path) -> None:
         assert names(await group.participants()) == {"application", "John", "Bob"}
 
 
+@pytest.mark.slow
 async def test_a_telephone_is_invited_by_its_number(tmp_path: Path) -> None:
     async with grouped(tmp_path, "John", "Bob") as (group, _):
         phone = {"identity": {"phone": {"id": NUMBER}}}
@@ -357,6 +360,7 @@ async def test_sharing_content_is_told_where_it_is_asked_for(tmp_path: Path) -> 
         assert shared[0]["direction"] == "sendOnly"
 
 
+@pytest.mark.slow
 async def test_recording_and_the_large_gallery_show_in_the_roster(tmp_path: Path) -> None:
     async with grouped(tmp_path, "John", "Bob") as (group, _):
         await group.post("updateRecordingStatus", status="recording", clientContext="r")

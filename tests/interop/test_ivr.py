@@ -81,6 +81,7 @@ async def test_media_of_the_set_up_is_fetched_then_and_not_again(tmp_path: Path)
         assert len(call.site.asked) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "subcode"), [("/text.wav", 8535), ("/none.wav", 8536)])
 async def test_a_prompt_that_cannot_be_played_fails(
     tmp_path: Path, path: str, subcode: int
@@ -202,6 +203,7 @@ async def test_a_response_is_recorded_from_the_beep_to_the_stop_tone(tmp_path: P
         assert reply.status_code == 401
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reason", "status", "limits"),
     [
@@ -251,6 +253,7 @@ async def test_the_caller_who_hangs_up_ends_the_recording_before_the_call(tmp_pa
         assert everything[-1].get("state") == "terminated"
 
 
+@pytest.mark.slow
 async def test_recordings_outlive_their_call_for_a_while(tmp_path: Path) -> None:
     async with ivr(tmp_path, recordings_kept_s=0.3) as call:
         await call.call()

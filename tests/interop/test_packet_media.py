@@ -142,6 +142,7 @@ async def test_rfc_4733_keys_reach_the_subscription(tmp_path: Path) -> None:
         assert w.of("toneInfo", "tone") == ["tone4", "tone2", "pound", "tone0"]
 
 
+@pytest.mark.slow
 async def test_losses_are_in_the_call_record(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         await w.john.say(2400, lose_each=10)
@@ -162,6 +163,7 @@ async def test_losses_are_in_the_call_record(tmp_path: Path) -> None:
     assert stream["averageAudioDegradation"] is None
 
 
+@pytest.mark.slow
 async def test_lost_media_are_told_and_a_restart_brings_them_back(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         phone, peer = w.john.phone, w.john.peer
@@ -182,6 +184,7 @@ async def test_lost_media_are_told_and_a_restart_brings_them_back(tmp_path: Path
         assert report["transports"]["caller"]["ice_restarts"] == 1
 
 
+@pytest.mark.slow
 async def test_a_reloaded_page_goes_on_over_a_fresh_connection(tmp_path: Path) -> None:
     async with world(tmp_path) as w, StockPeer(None) as again:
         phone = w.john.phone

@@ -173,6 +173,7 @@ async def test_a_bot_that_hangs_up_while_it_transfers_leaves_no_room(tmp_path: P
         await eventually(lambda: len(rooms(stage.service)) == 1)
 
 
+@pytest.mark.slow
 async def test_phones_are_not_left_alone(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         number = {"identity": {"phone": {"id": NUMBER}}}

@@ -275,6 +275,7 @@ async def test_without_learning_strangers_are_never_heard(stage: Stage) -> None:
     assert transport.quality().received_packets == 0
 
 
+@pytest.mark.slow
 async def test_media_that_stop_are_told_and_those_that_come_again(stage: Stage) -> None:
     endpoint = stage.endpoint
     room, peer = stage.room(), await stage.peer("g722")
@@ -408,6 +409,7 @@ def ffmpeg_speaks(codec: str, hz: float, seconds: float, to: tuple[str, int], po
     return late_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "encoder"),
     [

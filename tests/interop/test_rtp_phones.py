@@ -79,6 +79,7 @@ async def faked(state_dir: Path, **values: Any) -> AsyncIterator[tuple[FakeMedia
         yield media, receiver, await call_phone(graph, receiver)
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_cannot_be_reached_is_a_callee_that_cannot(tmp_path: Path) -> None:
     async with faked(tmp_path, display_name="unreachable") as (_, receiver, call_id):
         await eventually(lambda: "terminated" in receiver.states(call_id))
@@ -106,6 +107,7 @@ async def test_a_line_is_hung_up_when_its_script_says_so(tmp_path: Path) -> None
         assert line.transport.closed.done()
 
 
+@pytest.mark.slow
 async def test_a_silent_gateway_is_told_of_and_not_hung_up(tmp_path: Path) -> None:
     async with faked(tmp_path) as (media, receiver, call_id):
         await eventually(lambda: media.lines and media.lines[0].transport)
@@ -122,6 +124,7 @@ async def test_a_silent_gateway_is_told_of_and_not_hung_up(tmp_path: Path) -> No
 # ---- over real sockets ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.parametrize(
     "codec",

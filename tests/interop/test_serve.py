@@ -93,6 +93,7 @@ async def test_a_call_is_made_shown_and_ended_from_the_command_line(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_a_second_host_in_the_same_directory_is_one_line(
     serve: Command, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ async def test_a_second_host_in_the_same_directory_is_one_line(
     assert (tmp_path / "host.json").exists()
 
 
+@pytest.mark.slow
 async def test_a_call_whose_bot_raised_says_so(tmp_path: Path) -> None:
     bot = tmp_path / "bot.py"
     bot.write_text(

@@ -399,6 +399,7 @@ async def nothing_is_left(service: CallService) -> None:
         raise AssertionError(f"left behind: {left()}") from None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3])
 async def test_a_storm_leaves_nothing_behind(
     seed: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

@@ -155,6 +155,7 @@ async def test_acs_rings_a_bot_with_speakers_apart_at_24_khz_and_keys(tmp_path: 
         assert len(world.host.streams) == 0
 
 
+@pytest.mark.slow
 async def test_a_socket_dropped_in_mid_call_is_the_same_call_when_it_is_back(
     tmp_path: Path,
 ) -> None:
@@ -171,6 +172,7 @@ async def test_a_socket_dropped_in_mid_call_is_the_same_call_when_it_is_back(
         )
 
 
+@pytest.mark.slow
 async def test_twilio_rings_a_bot_and_its_marks_come_back(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         service = SimulatedTwilio(world.keys, caller="+15555550199")

@@ -152,6 +152,7 @@ async def test_audio_goes_both_ways(address: str) -> None:
         assert counts["srtp_forged"] == counts["not_keyed"] == counts["rtcp_bad"] == 0
 
 
+@pytest.mark.slow
 async def test_many_legs_share_one_port_and_are_told_apart() -> None:
     async with endpoint_of() as (platform, endpoint), AsyncExitStack() as exits:
         calls = []
@@ -204,6 +205,7 @@ async def test_our_keys_reach_the_far_end() -> None:
         assert len({packet.timestamp for packet in events()}) == 1
 
 
+@pytest.mark.slow
 async def test_hold_stops_what_we_send_and_is_no_loss() -> None:
     told: list[bool] = []
     async with endpoint_of() as (platform, endpoint), call(platform, endpoint) as one:
@@ -248,6 +250,7 @@ async def test_an_ice_restart_resumes_on_the_new_address() -> None:
         assert counts["srtp_forged"] == counts["restarts"] == 0
 
 
+@pytest.mark.slow
 async def test_media_that_stops_is_told_and_so_is_its_return() -> None:
     told: list[bool] = []
     async with endpoint_of() as (platform, endpoint), call(platform, endpoint) as one:
@@ -353,6 +356,7 @@ def namespace() -> Iterator[tuple[str, str]]:
             subprocess.run(command.split(), capture_output=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "where", [pytest.param("another socket", marks=pytest.mark.slow), "another namespace"]
 )

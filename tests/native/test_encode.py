@@ -260,6 +260,7 @@ def nobody_hears(codec: int, count: int) -> None:
     assert np.percentile([0.0, *onsets], 99) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", EVERY)
 def test_a_return_is_not_heard(codec: int) -> None:
     nobody_hears(codec, 60)

@@ -17,6 +17,7 @@ TARGETS = {
 RUNS = {"codec": 3000, "encode": 150, "level": 20_000}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_input_does_harm(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MM_LIBOPUS", libopus_path())

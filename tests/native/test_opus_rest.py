@@ -60,6 +60,7 @@ def through(pcm: Pcm, settings: tuple[int, ...]) -> tuple[list[bytes], Pcm]:
     return packets, np.concatenate(decoded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [(32_000, 5, 0, 0, 0), (32_000, 5, 1, 10, 0)])
 def test_a_rest_is_silent_and_its_end_is_not_heard(settings: tuple[int, ...]) -> None:
     losses, onsets = [], []

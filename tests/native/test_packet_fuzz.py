@@ -19,6 +19,7 @@ TARGETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_corpus_and_mutations_of_it(name: str) -> None:
     assert "20000 made ones" in replay(name, *TARGETS[name], runs=20_000)

@@ -50,6 +50,7 @@ def run(build: str, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", list(BUILDS))
 def test_ports_routes_and_peers_come_and_go_under_forged_datagrams(build: str) -> None:
     """Every kind came by, and each datagram is in one counter."""

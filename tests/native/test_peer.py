@@ -212,6 +212,7 @@ def test_every_counter_has_a_name_of_its_own() -> None:
 # ---- all of it, under load -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     ["plain", "rt", "tsan", pytest.param("asan", marks=pytest.mark.slow)],
@@ -254,6 +255,7 @@ def test_clang_has_no_more_to_say_than_gcc() -> None:
     program(*EVERY, TOY_SRTP, HERE / "peer_stress.c", flags=("-O2",), compiler="clang")
 
 
+@pytest.mark.slow
 def test_a_whole_life_of_anything() -> None:
     assert "1000 made ones" in replay("peer", *EVERY, TOY_SRTP, runs=1000)
 

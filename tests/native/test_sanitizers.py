@@ -87,6 +87,7 @@ def test_lapped_reader_never_gets_a_torn_or_reordered_frame(stress: tuple[str, P
     assert done.stdout.count("read whole and in order") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rounds", [pytest.param(0, id="some"), pytest.param(MOST_ROUNDS, marks=pytest.mark.slow)]
 )

@@ -72,6 +72,7 @@ def test_a_way_gives_back_each_packet_once_and_in_time() -> None:
     assert way.next_ns() is None
 
 
+@pytest.mark.slow
 @needs_namespaces
 def test_delay_jitter_and_loss_are_what_the_link_says() -> None:
     came, net = carried(Link(30, 5, loss=0.10), seed=3)
@@ -94,6 +95,7 @@ def test_the_same_seed_loses_the_same_packets() -> None:
     ]
 
 
+@pytest.mark.slow
 @needs_namespaces
 def test_doubles_and_overtakes() -> None:
     came, net = carried(Link(20, 15, duplicate=0.1, reorder=0.2))
@@ -103,6 +105,7 @@ def test_doubles_and_overtakes() -> None:
     assert numbers != sorted(numbers)
 
 
+@pytest.mark.slow
 @needs_namespaces
 def test_its_own_noise_is_far_below_a_frame() -> None:
     _, net = carried(Link(20))

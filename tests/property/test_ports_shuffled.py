@@ -90,6 +90,7 @@ class Shuffle:
         peer.push(constant(500).tobytes(), sequence=at, timestamp_samples=at * 320)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_comes_and_goes_nothing_is_touched_too_late(seed: int) -> None:
     shuffle = Shuffle(seed)

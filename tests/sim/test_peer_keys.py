@@ -24,6 +24,7 @@ from tests.sim.peers import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", [CM, GCM])
 def test_nothing_goes_in_or_out_before_the_keys(profile: int) -> None:
     call = two(secure=True, sequence=1000)  # a far end that joins after a wrap could not follow

@@ -117,6 +117,7 @@ def drift(ppm: float, hours: float, jitter_ms: float = 0) -> tuple[Receiver, int
     return r, first_minute, low, high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ppm", [-200, -50, 50, 200])
 def test_drift_neither_starves_nor_piles_up(ppm: float) -> None:
     """N9, an hour of it."""

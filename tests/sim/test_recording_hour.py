@@ -81,6 +81,7 @@ def lag_samples(a: NDArray[Any], b: NDArray[Any]) -> int:
     return best - 16_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("minutes", "formats"),
     [

@@ -24,6 +24,7 @@ LONG = {"plugins", "tick", "pipeline"}
 """Starting engines and children anew takes its time, however few frames there are."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in RUNS],

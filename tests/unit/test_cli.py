@@ -308,6 +308,7 @@ def test_serving_on_a_used_port_is_one_line(capsys: Captured, tmp_path: Path) ->
     assert not (tmp_path / "host.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "code", "says"),
     [

@@ -141,6 +141,7 @@ def test_a_client_without_a_certificate_gets_no_keys() -> None:
     assert server.keys is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", range(4))
 def test_what_is_lost_is_sent_again(lost: int) -> None:
     server, client = ends()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mixminus.media.pcm import (
     FLAG_COMFORT,
     FLAG_CONCEALED,
@@ -69,6 +71,7 @@ async def test_a_tick_that_the_far_end_left_out_is_made_up_and_said_to_be() -> N
     await far.transport.close()
 
 
+@pytest.mark.slow
 async def test_what_comes_at_once_after_a_stall_is_heard_and_its_delay_goes_again() -> None:
     far = await Far.open()
     sequence = 0

@@ -55,6 +55,7 @@ def test_speech_is_the_same_each_time_and_at_its_level() -> None:
         assert -28 <= level <= -24
 
 
+@pytest.mark.slow
 def test_a_call_is_repeatable_and_its_losses_are_filled() -> None:
     pcm = made()[0].pcm[: 3 * 16000]
     first, again = (call(pcm, Link(20, 3, loss=0.05), 4) for _ in range(2))
@@ -142,6 +143,7 @@ def test_gstreamers_pipeline_has_a_source_for_each_leg() -> None:
     assert "audiomixer" not in alone
 
 
+@pytest.mark.slow
 def test_without_pesq_the_rest_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "has_pesq", lambda: False)
     pcm = made()[0].pcm[: 2 * 16000]

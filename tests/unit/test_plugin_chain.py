@@ -112,6 +112,7 @@ def test_six_milliseconds_of_its_own_are_an_overrun(plugin: type) -> None:
     assert metrics["Double"].overruns == 0
 
 
+@pytest.mark.slow
 def test_a_full_collection_is_no_plugins_fault() -> None:
     heap = [[index] for index in range(200_000)]
 

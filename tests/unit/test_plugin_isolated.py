@@ -203,6 +203,7 @@ def test_what_cannot_be_opened_there_is_said_here(faulty: str, tmp_path: Path) -
         open_chain([PluginSpec(str(dies), isolation="process")])
 
 
+@pytest.mark.slow
 def test_a_child_does_not_outlive_its_host(faulty: str) -> None:
     script = textwrap.dedent(
         f"""

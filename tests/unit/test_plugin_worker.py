@@ -115,6 +115,7 @@ async def test_a_stream_that_fell_behind_keeps_its_newest_frames(
     assert attached.chain.metrics()["Double"].frames == 3
 
 
+@pytest.mark.slow
 async def test_a_collection_in_another_thread_disables_nothing(
     worker: PluginWorker, platform: FakePlatform
 ) -> None:

@@ -255,6 +255,7 @@ def mutated(text: str, chance: random.Random) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_ten_thousand_mutations_are_read_or_refused(seed: int) -> None:
     chance = random.Random(seed)

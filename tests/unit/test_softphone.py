@@ -24,6 +24,7 @@ def read_wav(path: Path) -> Pcm:
         return np.frombuffer(file.readframes(file.getnframes()), np.int16)
 
 
+@pytest.mark.slow
 async def test_it_answers_plays_records_and_hangs_up(tmp_path: Path) -> None:
     async with fake_service() as service:
         tasks = asyncio.all_tasks()

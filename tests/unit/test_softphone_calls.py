@@ -127,6 +127,7 @@ async def test_stopping_while_it_waits_leaves_the_lobby(tmp_path: Path) -> None:
         assert report.connected_at is None
 
 
+@pytest.mark.slow
 async def test_actions_are_done_in_their_order(tmp_path: Path) -> None:
     actions = (
         Action(0.3, "start"),
@@ -165,6 +166,7 @@ async def test_who_is_muted_or_on_hold_sends_nothing(tmp_path: Path) -> None:
         assert service.kinds == ["call", "mute", "hold", "unmute", "resume", "hold", "hangup"]
 
 
+@pytest.mark.slow
 async def test_keys_can_be_sounds(tmp_path: Path) -> None:
     async with fake_service() as service:
         played = tmp_path / "played.wav"
@@ -229,6 +231,7 @@ async def test_lost_signalling_comes_back_and_the_call_goes_on(tmp_path: Path) -
         assert report.transport["frames_out"] > 10
 
 
+@pytest.mark.slow
 async def test_lost_media_are_made_anew(tmp_path: Path) -> None:
     async with fake_service() as service:
         running = Running(service, tmp_path)

@@ -273,6 +273,7 @@ async def test_twilio_answers_marks_itself() -> None:
     await far.close()
 
 
+@pytest.mark.slow
 async def test_a_far_end_that_answers_no_mark_does_not_stop_its_bot() -> None:
     far = await Far.open(TwilioService())
     await far.tick(3)
