@@ -2,6 +2,8 @@
 # make test   format, lint, types, tests (at most 10 minutes)
 # make check  what takes longer: sanitizers, the demo and its failures, a ten-minute call, benchmarks
 # make bench  every benchmark at full length, an hour; docs/benchmarks.md has the single commands
+# make dev    call service, bot host, echo bot and console: talk to a bot in your browser
+# make dist   an sdist and a manylinux wheel in dist/, tried on every CPython of this machine
 # make docs   the pages and the API reference in site/, warnings are errors
 # make fuzz   every parser of what far ends send, FUZZ_SECONDS each
 PYTHON ?= python3
@@ -13,10 +15,16 @@ OUT      ?= demo-out
 FUZZ_SECONDS ?= 300
 NATIVE := $(wildcard native/*.c native/*.h)
 
-.PHONY: demo test check lint types format unit native bench docs fuzz floors clean preflight long slow
+.PHONY: demo test check lint types format unit native bench docs dev dist fuzz floors clean preflight long slow
 
 demo: $(VENV)/.built
 	$(BIN)/mixminus demo $(if $(INPUT),--input "$(INPUT)") --duration $(DURATION) --out "$(OUT)"
+
+dev: $(VENV)/.built
+	$(BIN)/mixminus dev $(if $(PORT),--port $(PORT)) $(if $(OPEN),--open)
+
+dist: | preflight
+	$(PYTHON) tests/dist/build.py
 
 test: lint
 	$(MAKE) --no-print-directory -j 2 types unit
@@ -74,7 +82,7 @@ floors: | preflight
 native: $(VENV)/.built
 
 $(VENV)/.built: $(VENV)/.installed $(NATIVE)
-	$(BIN)/python -c "from setuptools import setup; setup()" -q build_ext --inplace
+	$(BIN)/python -W ignore -c "from setuptools import setup; setup()" -q build_ext --inplace
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml | preflight
@@ -83,7 +91,7 @@ $(VENV)/.installed: pyproject.toml | preflight
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench,docs]" "setuptools>=77,<85"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench,deploy,docs]" "setuptools>=77,<85"
 	@touch $@ $(VENV)/.built
 
 # The first line of a failed build names what is missing, with its Debian package.

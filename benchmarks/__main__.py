@@ -12,7 +12,21 @@ from benchmarks.machine import StealMeter, describe_machine
 from benchmarks.processes import BenchmarkError
 from benchmarks.report import print_goals, print_machine, print_notes, print_table
 
-NAMES = ("mix", "tick", "pipeline", "delay", "density", "scale", "network", "plugins", "links")
+NAMES = (
+    "mix",
+    "tick",
+    "pipeline",
+    "delay",
+    "density",
+    "scale",
+    "network",
+    "plugins",
+    "links",
+    "link-loss",
+    "capacity",
+    "console",
+    "store",
+)
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -20,7 +34,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True)
     for name in NAMES:
-        module = importlib.import_module(f"benchmarks.{name}")
+        module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
         command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
         module.add_arguments(command)
         command.add_argument(

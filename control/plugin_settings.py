@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, WithJsonSchema
 
-from mixminus.media.plugins.config import PluginSpec
-from mixminus.media.plugins.contract import Stream
+from mixminus.media.plugins.config import MAX_NAME, MIN_MEMORY_MB, PluginSpec
+from mixminus.media.plugins.contract import STREAMS, Stream
 from mixminus.media.plugins.errors import PluginConfigError
 
 
@@ -19,11 +19,34 @@ def _parse(value: Any) -> tuple[PluginSpec, ...]:
     return tuple(PluginSpec.parse(item) for item in value)
 
 
+SCHEMA: Final = {
+    "type": "array",
+    "items": {
+        "anyOf": [
+            {"type": "string", "description": "The short form: gain@mix,gain_db=6."},
+            {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["plugin"],
+                "properties": {
+                    "plugin": {"type": "string", "description": "A name, module:attr, or a file."},
+                    "on": {"enum": list(STREAMS)},
+                    "config": {"type": "object", "description": "The plugin's own settings."},
+                    "isolation": {"enum": ["none", "process"]},
+                    "name": {"type": "string", "maxLength": MAX_NAME},
+                    "memory_mb": {"type": "integer", "minimum": MIN_MEMORY_MB},
+                },
+            },
+        ]
+    },
+}
+"""What editors are told of the setting."""
+
 if TYPE_CHECKING:
     PluginSpecs: TypeAlias = tuple[PluginSpec, ...]
 else:
     # pydantic would look into PluginSpec, and into numpy's types from there.
-    PluginSpecs = Annotated[tuple[Any, ...], PlainValidator(_parse)]
+    PluginSpecs = Annotated[tuple[Any, ...], PlainValidator(_parse), WithJsonSchema(SCHEMA)]
 """A setting that is a list of plugins, each as JSON object or in the short form."""
 
 

@@ -63,18 +63,14 @@ def listening_socket(bind: str, port: int) -> socket.socket:
     return sock
 
 
-class HttpsServer:
-    """An HTTPS and WebSocket server in the running loop. It touches no signal and no log set-up.
-
-    WebSockets are served without compression; asyncio sets TCP_NODELAY on every connection.
-    Thread: the loop's.
-    """
+class _Server:
+    """A server in the running loop; without a certificate one of plain HTTP."""
 
     def __init__(
         self,
         app: AsgiApp,
         *,
-        certificate: Certificate,
+        certificate: Certificate | None,
         bind: str = "127.0.0.1",
         port: int = 0,
         sock: socket.socket | None = None,
@@ -82,8 +78,8 @@ class HttpsServer:
         self._bind, self._port, self._socket = bind, port, sock
         self._config = uvicorn.Config(
             app,
-            ssl_certfile=certificate.cert_file,
-            ssl_keyfile=certificate.key_file,
+            ssl_certfile=None if certificate is None else certificate.cert_file,
+            ssl_keyfile=None if certificate is None else certificate.key_file,
             interface="asgi3",
             http="httptools",
             ws=PromptWebSocketProtocol,
@@ -118,7 +114,7 @@ class HttpsServer:
         self._server.lifespan = self._config.lifespan_class(self._config)
         await self._server.startup(sockets=[self._socket])
         self._port = self.port
-        self._main = asyncio.create_task(self._server.main_loop(), name="https server")
+        self._main = asyncio.create_task(self._server.main_loop(), name="web server")
         return self._port
 
     async def stop(self) -> None:
@@ -160,3 +156,29 @@ class HttpsServer:
         connections = self._server.server_state.connections
         while connections and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+class HttpsServer(_Server):
+    """An HTTPS and WebSocket server in the running loop. It touches no signal and no log set-up.
+
+    WebSockets are served without compression; asyncio sets TCP_NODELAY on every connection.
+    Thread: the loop's.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        *,
+        certificate: Certificate,
+        bind: str = "127.0.0.1",
+        port: int = 0,
+        sock: socket.socket | None = None,
+    ) -> None:
+        super().__init__(app, certificate=certificate, bind=bind, port=port, sock=sock)
+
+
+class LoopbackServer(_Server):
+    """The same over plain HTTP, for browsers of this machine: it listens on 127.0.0.1 only."""
+
+    def __init__(self, app: AsgiApp, *, port: int = 0) -> None:
+        super().__init__(app, certificate=None, bind="127.0.0.1", port=port)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from .acs.identifiers import Identifier
 from .acs.signing import ConnectionString
+from .config.section import SettingsSection
 from .plugin_settings import PluginSpecs
 
 if TYPE_CHECKING:
@@ -29,27 +30,32 @@ MICROSOFT_ACS_ISSUER: Final = "https://acscallautomation.communication.azure.com
 MICROSOFT_ACS_METADATA: Final = f"{MICROSOFT_ACS_ISSUER}/calling/.well-known/acsopenidconfiguration"
 
 
-class HostSettings(BaseSettings):
-    """Settings of a bot host, from arguments or from ``MIXMINUS_...`` in the environment.
+class HostSettings(SettingsSection):
+    """Settings of a bot host: ``[host]``, ``MIXMINUS_...``, for Graph and our service alike."""
 
-    Without ``authority`` the tenant's own at Microsoft is meant. ``users`` maps display names to
-    ids, so that a bot may call "John"; ``cert_file`` and ``key_file`` default to a certificate of
-    the state directory's own authority.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="MIXMINUS_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MIXMINUS_")
 
     tenant_id: str = Field(min_length=1)
+    """The tenant that the application is registered in."""
     app_id: str = Field(min_length=1)
+    """The application (client) id, which is the bot's, too."""
     client_secret: SecretStr
+    """The application's client secret."""
     authority: str = ""
+    """Who gives the tokens, with the tenant; by default the tenant's own at Microsoft."""
     graph_base_url: str = MICROSOFT_GRAPH
+    """Where the Graph API is; without its version."""
     graph_version: Literal["v1.0", "beta"] = "v1.0"
+    """The version of the Graph API; beta has prompt loops, ringing timeouts and muteAll."""
     open_id_config_url: str = MICROSOFT_NOTIFICATION_METADATA
+    """The OpenID configuration that names the keys which notifications are signed with."""
     notification_issuers: tuple[str, ...] = MICROSOFT_NOTIFICATION_ISSUERS
+    """The issuers that a notification's token may have."""
     ca_file: Path | None = None
-    users: dict[str, str] = {}
-    meetings: dict[str, str] = {}
+    """Who vouches for Graph, authority and keys: the machine's roots by default."""
+    users: dict[str, str] = Field(default_factory=dict)
+    """Ids of users by their display names, so that a bot may call "John"."""
+    meetings: dict[str, str] = Field(default_factory=dict)
     """Join URLs by the names that a bot may join them under."""
     application_instance_id: str | None = None
     """The resource account that telephones are called from."""
@@ -60,7 +66,9 @@ class HostSettings(BaseSettings):
     """The immutable resource id of the Azure Communication Services resource whose streams come
     to /streams/acs; without it none is taken."""
     acs_issuer: str = MICROSOFT_ACS_ISSUER
+    """The issuer of the tokens on ACS callbacks and sockets."""
     acs_open_id_config_url: str = MICROSOFT_ACS_METADATA
+    """The OpenID configuration that names the keys of those tokens."""
     acs_keys_file: Path | None = None
     """A JWKS that vouches for streams instead of that URL's: a simulator's."""
     acs_connection_string: SecretStr | None = None
@@ -72,21 +80,28 @@ class HostSettings(BaseSettings):
     acs_events_token: SecretStr | None = Field(default=None, min_length=16)
     """What the URL of the Event Grid subscription ends with: /acs/events/TOKEN."""
     acs_channels: Literal["mixed", "unmixed"] = "mixed"
+    """What ACS sends: all people mixed, or up to four speakers apart."""
     acs_rate_hz: Literal[16_000, 24_000] = 16_000
+    """The sampling rate of the audio to and from ACS, in Hz."""
     twilio_auth_token: SecretStr | None = Field(default=None, min_length=1)
     """The Twilio account's auth token, by which streams to /streams/twilio are signed."""
     stream_path_token: SecretStr | None = Field(default=None, min_length=16)
     """What the last part of a stream's URL must be, when it is set."""
     max_streams: int = Field(default=500, ge=0)
+    """Calls by streams at once; one more is closed with 1013."""
 
     recordings_dir: Path | None = None
     """Where recordings and captures are kept: below the state directory by default."""
     recordings_quota_bytes: int = Field(default=10 * 2**30, gt=0)
+    """How much recordings and captures may take; a recording that reaches it ends, complete."""
     recordings_max_duration_s: float = Field(default=4 * 3600.0, gt=0, le=24 * 3600.0)
+    """How long one recording may get."""
     recordings_retention_s: float = Field(default=30 * 24 * 3600.0, gt=0)
+    """How long recordings and captures are kept after their last change."""
     recording_formats: tuple[Literal["wav", "flac", "opus"], ...] = Field(
         default=("wav",), min_length=1
     )
+    """The formats that each recording is written in."""
     capture: bool = False
     """Whether each call is captured, for ``mixminus replay``: what it hears and is told."""
     recording_gate: Literal["policy", "always", "never"] = "policy"
@@ -97,11 +112,17 @@ class HostSettings(BaseSettings):
     """Plugins of every call, in order: on each speaker, on the mix, on what the bot says."""
 
     state_dir: Path = Path(".mixminus")
+    """Where keys, certificates and host.json are kept."""
     bind: str = "127.0.0.1"
+    """The address to listen on."""
     port: int = Field(default=0, ge=0, le=65_535)
+    """The port to listen on; 0: any free one."""
     public_url: str | None = None
+    """Where the call service, ACS and Twilio reach this host; without it https://localhost:PORT."""
     cert_file: Path | None = None
+    """Our certificate chain; by default one of the state directory's own authority."""
     key_file: Path | None = None
+    """Its private key."""
 
     @field_validator("acs_connection_string")
     @classmethod
@@ -119,6 +140,12 @@ class HostSettings(BaseSettings):
     def _check_acs(self) -> Self:
         if self.acs_connection_string is not None and self.acs_resource_id is None:
             raise ValueError("acs_connection_string: expected acs_resource_id beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _check_certificate(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("expected cert_file and key_file, or neither")
         return self
 
     @field_validator(
@@ -146,7 +173,12 @@ class HostSettings(BaseSettings):
     @classmethod
     def from_dev_file(cls, dev: DevFile, **over: Any) -> Self:
         """Make settings for the call service that wrote *dev*; *over* replaces single ones."""
-        values: dict[str, Any] = {
+        return cls(**{**cls.dictated_by(dev), **over})
+
+    @staticmethod
+    def dictated_by(dev: DevFile) -> dict[str, Any]:
+        """Return what the call service that wrote *dev* wants of its hosts' settings."""
+        return {
             "tenant_id": dev.tenant_id,
             "app_id": dev.app_id,
             "client_secret": dev.client_secret,
@@ -160,4 +192,3 @@ class HostSettings(BaseSettings):
             "application_instance_id": dev.application_instance_id,
             "register_webhook": True,
         }
-        return cls(**{**values, **over})

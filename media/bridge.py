@@ -10,6 +10,7 @@ from . import _native
 from .pcm import FRAME_MS
 from .peer import Peer
 from .ring import FrameRing
+from .totals import MediaTotals
 
 Direction: TypeAlias = Literal["inbound", "outbound"]
 DIRECTIONS: Final = ("inbound", "outbound")
@@ -43,6 +44,25 @@ class LegCounters:
     render_written: int
     render_read: int
     render_lapped: int
+
+
+SILENCE_DBOV: Final = -127
+"""What a meter shows of silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegMeter:
+    """How loud a leg is: what its far end says, and what it hears.
+
+    Units:  dBov (RFC 6464): power against a square wave at full scale, 0 to -127, the loudest of
+            the last eight frames (160 ms).
+    """
+
+    inbound_dbov: int
+    outbound_dbov: int
+
+
+SILENT: Final = LegMeter(SILENCE_DBOV, SILENCE_DBOV)
 
 
 class Tap:
@@ -125,9 +145,11 @@ class Leg:
         self._bridge: Bridge | None = bridge
         self._leg = leg
         self._peer: Peer | None = None
+        self._totals = bridge._totals
         self.source_id = leg.source_id
         self.source = FrameRing._over(leg.source)
         self.render = FrameRing._over(leg.render)
+        self._totals.add_leg(self, leg)
 
     @property
     def peer(self) -> Peer | None:
@@ -170,7 +192,10 @@ class Leg:
         """
         if direction not in DIRECTIONS:
             raise ValueError(f"expected inbound or outbound, got {direction!r}")
-        return PluginPort(self._leg.insert(DIRECTIONS.index(direction), slots))
+        native = self._leg.insert(DIRECTIONS.index(direction), slots)
+        port = PluginPort(native)
+        self._totals.add_plugin_port(port, native)
+        return port
 
     def flush(self) -> None:
         """Drop what waits to be heard from this leg's far end (barge-in).
@@ -188,7 +213,9 @@ class Leg:
         Raises: ValueError on another number; RuntimeError when the leg is closed or has four taps.
         The tap lasts until it is closed, or the leg.
         """
-        return Tap(self._leg.tap(slots))
+        tap = Tap(self._leg.tap(slots))
+        self._totals.add_tap(tap)
+        return tap
 
     def counters(self) -> LegCounters:
         """Return the counts so far, also after the leg was closed. Thread: any."""
@@ -205,6 +232,15 @@ class Leg:
             render_read=render.read,
             render_lapped=render.skipped,
         )
+
+    def meter(self) -> LegMeter:
+        """Return how loud this leg is: what it says, whoever hears it, and what it hears.
+
+        A meter runs while it is read: two seconds after the last reading it stops, and the first
+        reading then says silence. Any number of readers see the same.
+        Thread: any. Cost: below 1 us here, and nothing on the tick while nobody reads.
+        """
+        return LegMeter(*self._leg.meter()) if self._bridge is not None else SILENT
 
     def close(self) -> None:
         """Take this leg out of its bridge from the next tick on. Again is no error."""
@@ -246,9 +282,11 @@ class Bridge:
     Source: RFC 7667 section 3.4 (topology of a media mixer).
     """
 
-    def __init__(self, bridge: _native.Bridge) -> None:
+    def __init__(self, bridge: _native.Bridge, totals: MediaTotals | None = None) -> None:
         self._bridge: _native.Bridge | None = bridge
         self._legs: list[Leg] = []
+        self._totals = totals or MediaTotals()
+        self._totals.add_bridge(self)
 
     @property
     def legs(self) -> tuple[Leg, ...]:
@@ -291,6 +329,10 @@ class Bridge:
         )
         self._legs.append(leg)
         return leg
+
+    def meters(self) -> dict[Leg, LegMeter]:
+        """Return how loud each leg is, as :meth:`Leg.meter` does."""
+        return {leg: LegMeter(*leg._leg.meter()) for leg in self._legs}
 
     def set_sources(self, listener: Leg, sources: Sequence[Leg] | None) -> None:
         """Say whom *listener* hears; None is everyone but itself.

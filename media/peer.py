@@ -141,6 +141,11 @@ class Peer:
         return cls(peer, settings)
 
     @property
+    def is_attached(self) -> bool:
+        """Whether it is the far end of a leg that is in a bridge now."""
+        return self._leg is not None
+
+    @property
     def ssrc(self) -> int:
         """What its RTP packets are known by at the far end."""
         return self.settings.ssrc

@@ -18,6 +18,9 @@ from .bridge import Bridge
 from .libraries import codec_libraries
 from .peer import Peer, PeerSettings
 from .port import MediaPort
+from .tick_totals import DURATION_BOUNDS_S, LATENESS_BOUNDS_S, TickTotals
+from .totals import MediaTotals
+from .vitals import SAMPLE_S, EngineFlow, Heartbeat, RecentTicks, Vitals
 
 log = logging.getLogger("mixminus.media.platform")
 
@@ -28,7 +31,7 @@ SWITCH_INTERVAL_S = 0.0005
 p99 with this and by 187 ms with CPython's own 5 ms (measured); the tick itself needs no GIL."""
 
 
-RECLAIM_S = 0.25
+RECLAIM_S = SAMPLE_S
 """How soon memory that was let go of is given back, if nothing changes before."""
 
 
@@ -69,6 +72,17 @@ class MediaPlatform:
             )
         codec_libraries()  # Before any engine runs: what they bind is only read from then on.
         self._engine = _native.Engine(tick_threads=tick_threads)
+        self.totals = MediaTotals()
+        """What all legs have counted together, those that are over included."""
+        self.lateness_totals = TickTotals(
+            self._engine.lateness_ns, tick_threads=tick_threads, bounds_s=LATENESS_BOUNDS_S
+        )
+        """How late ticks began since the start."""
+        self.tick_time_totals = TickTotals(
+            self._engine.tick_times_ns, tick_threads=tick_threads, bounds_s=DURATION_BOUNDS_S
+        )
+        """How long ticks took since the start."""
+        self._vitals = Vitals(self._engine)
         self._callbacks: dict[object, Callable[[], None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_listening = False
@@ -81,11 +95,12 @@ class MediaPlatform:
         # First what can fail: a process may have no thread left to give.
         self._engine.start()
         self._loop = asyncio.get_running_loop()
+        self._vitals.restart()
         self._reclaim()
         if self._callbacks:
             self._listen()
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL_S))
-        log.info(
+        log.debug(
             "%d tick threads run: scheduling %s, kernels %s",
             self._engine.tick_threads,
             self.scheduling,
@@ -111,21 +126,26 @@ class MediaPlatform:
 
     def create_bridge(self) -> Bridge:
         """Make a bridge without legs."""
-        return Bridge(self._engine.add_bridge())
+        return Bridge(self._engine.add_bridge(), self.totals)
 
     def open_port(self, host: str, port: int = 0) -> MediaPort:
         """Open a UDP socket for RTP at that address of this machine; port 0 chooses one.
 
         Raises: ValueError when *host* is no IP address; OSError when it cannot be bound.
         """
-        return MediaPort(self._engine.open_port(host, port))
+        native = self._engine.open_port(host, port)
+        media_port = MediaPort(native)
+        self.totals.add_port(media_port, native)
+        return media_port
 
     def make_peer(self, settings: PeerSettings) -> Peer:
         """Make the far end of a leg that RTP reaches; ``Leg.attach`` takes it.
 
         Raises: ValueError on a codec that is not to be had, or a setting out of range.
         """
-        return Peer.make(self._engine, settings)
+        peer = Peer.make(self._engine, settings)
+        self.totals.add_peer(peer, peer._peer)
+        return peer
 
     def now(self) -> int:
         """Return the engine's clock in 100 ns ticks: monotonic, the one of frame timestamps."""
@@ -164,6 +184,40 @@ class MediaPlatform:
             lateness_p999_us=p999,
             lateness_max_us=float(lateness.max()) if lateness.size else 0.0,
         )
+
+    @property
+    def legs(self) -> int:
+        """How many legs the bridges have now."""
+        return self._engine.legs
+
+    def flow(self) -> EngineFlow:
+        """Return what went through all bridges so far, by what it was. Cheap."""
+        return EngineFlow(**self._engine.flow())
+
+    def heartbeat(self) -> Heartbeat:
+        """Return what was mixed, received and sent in the last second. Thread: the loop's."""
+        return self._vitals.heartbeat()
+
+    def recent(self, seconds: float = 1.0) -> RecentTicks:
+        """Return how late and how long the ticks of the last *seconds* were, and who was how busy.
+
+        Raises: ValueError unless *seconds* is above 0 and at most 60. Thread: the loop's.
+        """
+        return self._vitals.recent(seconds)
+
+    @property
+    def tick_threads(self) -> int:
+        """How many threads share the bridges."""
+        return self._engine.tick_threads
+
+    @property
+    def isa(self) -> str:
+        """Which kernels mix: the widest that this processor has."""
+        return _native.isa()
+
+    def tick_counts(self) -> dict[str, int]:
+        """Return the counts of :meth:`stats` alone: those grow, and cost a microsecond."""
+        return self._engine.stats()
 
     def edge_fileno(self) -> int:
         """Return an eventfd, readable after each edge at which frames were offered to ports.
@@ -207,6 +261,7 @@ class MediaPlatform:
     def _reclaim(self) -> None:
         """Free what the threads have passed, every now and then: each change does it, too."""
         self._engine.reclaim()
+        self._vitals.sample()
         if self._loop is not None:
             self._timer = self._loop.call_later(RECLAIM_S, self._reclaim)
 

@@ -29,12 +29,15 @@ class FrameRing:
 
     def __init__(self, slots: int = 16) -> None:
         self._ring = _native.Ring(slots)
+        self.dropped_frames = 0
+        """Frames that the reader dropped by :meth:`skip_to` or :meth:`clear`."""
 
     @classmethod
     def _over(cls, ring: _native.Ring) -> FrameRing:
         """Wrap a ring that belongs to a leg."""
         self = cls.__new__(cls)
         self._ring = ring
+        self.dropped_frames = 0
         return self
 
     @property
@@ -89,11 +92,13 @@ class FrameRing:
 
     def skip_to(self, depth_frames: int) -> int:
         """Drop the oldest until *depth_frames* wait; return how many went. Thread: reader's."""
-        return self._ring.skip_to(depth_frames)
+        dropped = self._ring.skip_to(depth_frames)
+        self.dropped_frames += dropped
+        return dropped
 
     def clear(self) -> int:
         """Drop all that waits; return how many frames. Thread: reader's."""
-        return self._ring.skip_to(0)
+        return self.skip_to(0)
 
     def counters(self) -> RingCounters:
         """Return the counts so far. Thread: any; a moment old."""

@@ -1,6 +1,5 @@
 #include "bridge.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "memory.h"
@@ -9,7 +8,6 @@
 #define HANGOVER_TICKS 20u /* 400 ms: words and breaths of one sentence stay one talkspurt */
 /* -50 dBov over one frame: above room noise of a headset, below quiet speech. */
 #define ACTIVE_ENERGY (MM_FRAME_SAMPLES * 10737ull)
-#define SILENCE_DBOV (-127)
 
 mm_bridge *mm_bridge_create(void) {
     mm_bridge *bridge = mm_pages_alloc(sizeof *bridge);
@@ -71,7 +69,7 @@ typedef struct audible {
 static int16_t *row_at(const mm_plan *plan, size_t row) { return plan->block + row * MM_FRAME_SAMPLES; }
 
 static void begin_rows(mm_plan *plan) {
-    plan->open = plan->tapped = 0;
+    plan->open = plan->tapped = plan->metered = 0;
     memset(plan->open_mask, 0, (plan->legs + 63) / 64 * 8);
 }
 
@@ -83,6 +81,10 @@ static void add_row(mm_plan *plan, size_t i) {
         mm_taps_keep(&leg->taps, row);
         plan->tapped++;
     }
+    if (mm_meter_watched(&leg->meter)) {
+        mm_meter_note(&leg->meter.inbound, mm_level_dbov(row));
+        plan->metered++;
+    }
     leg->is_open = plan->gated ? mm_gate_frame(&leg->gate, row) : 1;
     if (!leg->is_open) return; /* the next one's frame goes over this one's zeros */
     leg->row = plan->open;
@@ -90,19 +92,19 @@ static void add_row(mm_plan *plan, size_t i) {
     plan->open_mask[i / 64] |= UINT64_C(1) << (i % 64);
 }
 
-static void gather(mm_plan *plan, int64_t now_ns) {
+static void gather(mm_plan *plan, mm_flow *flow, int64_t now_ns) {
     begin_rows(plan);
     for (size_t i = 0; i < plan->legs; i++) {
-        mm_leg_pull(plan->leg[i], now_ns, row_at(plan, plan->open));
+        mm_leg_pull(plan->leg[i], flow, now_ns, row_at(plan, plan->open));
         add_row(plan, i);
     }
 }
 
 /* Where plugins take part: each leg's frame stands in a row of its own until it is known what became of it. */
-static void gather_dry(mm_plan *plan, int64_t now_ns) {
+static void gather_dry(mm_plan *plan, mm_flow *flow, int64_t now_ns) {
     for (size_t i = 0; i < plan->legs; i++) {
         mm_leg *leg = plan->leg[i];
-        mm_leg_pull(leg, now_ns, row_at(plan, i));
+        mm_leg_pull(leg, flow, now_ns, row_at(plan, i));
         mm_insert *insert = leg->insert[MM_INBOUND];
         if (insert) mm_insert_offer(insert, &leg->heard, now_ns / 100, row_at(plan, i));
     }
@@ -211,17 +213,12 @@ static void describe(const mm_plan *plan, const audible *a, size_t listener, mm_
             meta->speakers[meta->speaker_count++] = a->speaker[s].id;
 }
 
-/* RFC 6464: the level of what is sent. */
-static int8_t level_dbov(const int16_t *pcm) {
-    uint64_t energy = 0;
-    for (size_t s = 0; s < MM_FRAME_SAMPLES; s++) energy += (uint32_t)(pcm[s] * pcm[s]);
-    if (energy == 0) return SILENCE_DBOV;
-    const float full_scale = (float)MM_FRAME_SAMPLES * 32768.0f * 32768.0f;
-    const float level = 10.0f * log10f((float)energy / full_scale);
-    return level <= SILENCE_DBOV ? SILENCE_DBOV : (int8_t)lrintf(level);
+static void write_render(mm_leg *leg, const mm_meta *meta, const int16_t *pcm, mm_flow *flow) {
+    mm_ring_write(leg->render, meta, pcm);
+    flow->count[MM_FLOW_RENDERED]++;
 }
 
-static void render(mm_plan *plan, int64_t now_ns) {
+static void render(mm_plan *plan, mm_flow *flow, int64_t now_ns) {
     audible a;
     judge(plan, &a);
     if (plan->tapped) tell_taps(plan, now_ns);
@@ -233,7 +230,18 @@ static void render(mm_plan *plan, int64_t now_ns) {
         if (leg->insert[MM_OUTBOUND])
             mm_insert_offer(leg->insert[MM_OUTBOUND], &meta, meta.timestamp, leg->mix);
         else
-            mm_ring_write(leg->render, &meta, leg->mix);
+            write_render(leg, &meta, leg->mix, flow);
+    }
+}
+
+/* What a plugin makes of it is measured where it comes back. */
+static void meter_mixes(mm_plan *plan, const int16_t *shared_mix, int8_t shared_dbov) {
+    for (size_t i = 0; i < plan->legs; i++) {
+        mm_leg *leg = plan->leg[i];
+        if (!mm_meter_watched(&leg->meter)) continue;
+        if (!leg->insert[MM_OUTBOUND])
+            mm_meter_note(&leg->meter.outbound, leg->mix == shared_mix ? shared_dbov : mm_level_dbov(leg->mix));
+        mm_meter_age(&leg->meter);
     }
 }
 
@@ -254,66 +262,70 @@ static void send_all(mm_encoding *encoding, mm_outbox *outbox, int64_t now_ns, c
     for (size_t i = 0; i < encoding->legs; i++) {
         mm_leg *leg = encoding->leg[i];
         if (!leg->has_peer || leg->insert[MM_OUTBOUND]) continue;
-        const int8_t dbov = leg->mix == shared_mix ? shared_dbov : level_dbov(leg->mix);
+        const int8_t dbov = leg->mix == shared_mix ? shared_dbov : mm_level_dbov(leg->mix);
         mm_peer_send(leg->peer, outbox, now_ns, dbov);
     }
 }
 
 /* What came back from the plugin of what a leg hears: into its own encoder, or its render ring. */
-static void send_wet(mm_leg *leg, mm_outbox *outbox, int64_t now_ns) {
+static void send_wet(mm_leg *leg, mm_outbox *outbox, mm_flow *flow, int64_t now_ns) {
     mm_insert *insert = leg->insert[MM_OUTBOUND];
     int16_t wet[MM_FRAME_SAMPLES];
     memcpy(wet, leg->mix, sizeof wet);
     if (mm_insert_take(insert, wet)) insert->offered.flags &= ~(uint32_t)MM_FRAME_SILENCE;
+    if (mm_meter_watched(&leg->meter)) mm_meter_note(&leg->meter.outbound, mm_level_dbov(wet));
     mm_encode_leg *encoder = mm_leg_encoder(leg);
     if (!encoder) {
-        mm_ring_write(leg->render, &insert->offered, wet);
+        write_render(leg, &insert->offered, wet, flow);
     } else if (leg->group) {
         encoder->own_mix = wet;
         mm_encode_tick(leg->group, &encoder, 1, leg->mix, MM_FRAME_SAMPLES);
-        mm_peer_send(leg->peer, outbox, now_ns, level_dbov(wet));
+        mm_peer_send(leg->peer, outbox, now_ns, mm_level_dbov(wet));
     }
 }
 
-static void send_all_wet(const mm_plan *plan, mm_outbox *outbox, int64_t now_ns) {
+static void send_all_wet(const mm_plan *plan, mm_outbox *outbox, mm_flow *flow, int64_t now_ns) {
     for (size_t i = 0; i < plan->legs; i++)
-        if (plan->leg[i]->insert[MM_OUTBOUND]) send_wet(plan->leg[i], outbox, now_ns);
+        if (plan->leg[i]->insert[MM_OUTBOUND]) send_wet(plan->leg[i], outbox, flow, now_ns);
 }
 
-static void mix(mm_bridge *bridge, const mm_kernels *kernels, mm_outbox *outbox, int64_t now_ns) {
+static void mix(mm_bridge *bridge, const mm_kernels *kernels, mm_outbox *outbox, mm_flow *flow, int64_t now_ns) {
     mm_plan *plan = bridge->plan;
     const int16_t *shared_mix = mm_mixdown(plan, kernels, &bridge->limiter);
-    render(plan, now_ns);
-    const int8_t shared_dbov = shared_mix ? level_dbov(shared_mix) : SILENCE_DBOV;
+    flow->count[MM_FLOW_MIXED] += plan->legs;
+    render(plan, flow, now_ns);
+    const int8_t shared_dbov = shared_mix ? mm_level_dbov(shared_mix) : MM_SILENCE_DBOV;
+    if (plan->metered) meter_mixes(plan, shared_mix, shared_dbov);
     for (size_t g = 0; g < plan->encodings; g++) {
         encode(&plan->encoding[g], shared_mix);
         send_all(&plan->encoding[g], outbox, now_ns, shared_mix, shared_dbov);
     }
 }
 
-int mm_bridge_tick(mm_bridge *bridge, enum mm_edge edge, const mm_kernels *kernels, mm_outbox *outbox,
+int mm_bridge_tick(mm_bridge *bridge, enum mm_edge edge, const mm_kernels *kernels, mm_outbox *outbox, mm_flow *flow,
                    int64_t now_ns) {
     mm_plan *plan = bridge->plan;
     if (!plan || plan->legs == 0) return 0;
     const int waits = bridge->inserts[MM_INBOUND] > 0;
     if (edge == MM_EDGE_GATHER && waits) {
-        gather_dry(plan, now_ns);
+        gather_dry(plan, flow, now_ns);
         return 1;
     }
     if (edge == MM_EDGE_SEND) {
-        if (bridge->inserts[MM_OUTBOUND]) send_all_wet(plan, outbox, now_ns);
+        if (bridge->inserts[MM_OUTBOUND]) send_all_wet(plan, outbox, flow, now_ns);
         return 0;
     }
     if (edge == MM_EDGE_MIX && !waits) return 0; /* was done */
     if (waits)
         gather_wet(plan);
     else
-        gather(plan, now_ns);
-    mix(bridge, kernels, outbox, now_ns);
+        gather(plan, flow, now_ns);
+    mix(bridge, kernels, outbox, flow, now_ns);
     return bridge->inserts[MM_OUTBOUND] > 0;
 }
 
-void mm_bridge_skip(mm_bridge *bridge, uint64_t ticks, int64_t now_ns) {
+void mm_bridge_skip(mm_bridge *bridge, mm_flow *flow, uint64_t ticks, int64_t now_ns) {
     const mm_plan *plan = bridge->plan;
+    if (plan) flow->count[MM_FLOW_SKIPPED] += plan->legs * ticks;
     for (size_t i = 0; plan && i < plan->legs; i++) mm_leg_skip(plan->leg[i], ticks, now_ns / 100);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "edge.h"
+#include "flow.h"
 #include "insert.h"
 #include "mix.h"
 #include "outbox.h"
@@ -30,10 +31,11 @@ void mm_bridge_withdraw(void *bridge, void *insert);
 
 /* Tick thread, all that follows. The last edge at which there is anything to do: MM_EDGE_GATHER without inserts. */
 enum mm_edge mm_bridge_last_edge(const mm_bridge *bridge);
-/* Do what is due at *edge*, of the tick at now_ns. Datagrams go to *outbox*, which is not flushed. 1 when frames were
- * offered to inserts. */
-int mm_bridge_tick(mm_bridge *bridge, enum mm_edge edge, const mm_kernels *kernels, mm_outbox *outbox, int64_t now_ns);
+/* Do what is due at *edge*, of the tick at now_ns. Datagrams go to *outbox*, which is not flushed; *flow* grows. 1 when
+ * frames were offered to inserts. */
+int mm_bridge_tick(mm_bridge *bridge, enum mm_edge edge, const mm_kernels *kernels, mm_outbox *outbox, mm_flow *flow,
+                   int64_t now_ns);
 /* Tell every consumer of *ticks* left-out frames, the first at now_ns. */
-void mm_bridge_skip(mm_bridge *bridge, uint64_t ticks, int64_t now_ns);
+void mm_bridge_skip(mm_bridge *bridge, mm_flow *flow, uint64_t ticks, int64_t now_ns);
 
 #endif

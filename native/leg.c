@@ -70,13 +70,30 @@ static int take_peer(mm_leg *leg) {
     return leg->has_peer;
 }
 
-void mm_leg_pull(mm_leg *leg, int64_t now_ns, int16_t pcm[MM_FRAME_SAMPLES]) {
-    if (leg->peer && (leg->has_peer || take_peer(leg))) {
-        if (leg->flushing) flush_peer(leg, now_ns);
-        mm_peer_pull(leg->peer, now_ns, &leg->heard, pcm);
-    } else {
-        mm_playout_pull(&leg->playout, &leg->heard, pcm);
-    }
+static void pull_peer(mm_leg *leg, mm_flow *flow, int64_t now_ns, int16_t pcm[MM_FRAME_SAMPLES]) {
+    const uint64_t taken = mm_peer_taken(leg->peer), lapped = mm_peer_lapped(leg->peer);
+    if (leg->flushing) flush_peer(leg, now_ns);
+    mm_peer_pull(leg->peer, now_ns, &leg->heard, pcm);
+    flow->count[MM_FLOW_RECEIVED] += mm_peer_taken(leg->peer) - taken;
+    flow->count[MM_FLOW_DROPPED] += mm_peer_lapped(leg->peer) - lapped;
+}
+
+static void pull_ring(mm_leg *leg, mm_flow *flow, int16_t pcm[MM_FRAME_SAMPLES]) {
+    const mm_playout *playout = &leg->playout;
+    const uint64_t read = mm_ring_read_count(leg->source), skipped = mm_ring_skipped(leg->source);
+    const uint64_t flushed = mm_playout_count(playout, MM_LEG_FLUSHED);
+    mm_playout_pull(&leg->playout, &leg->heard, pcm);
+    flow->count[MM_FLOW_RECEIVED] += mm_ring_read_count(leg->source) - read;
+    flow->count[MM_FLOW_DROPPED] += mm_ring_skipped(leg->source) - skipped -
+                                    (mm_playout_count(playout, MM_LEG_FLUSHED) - flushed);
+}
+
+void mm_leg_pull(mm_leg *leg, mm_flow *flow, int64_t now_ns, int16_t pcm[MM_FRAME_SAMPLES]) {
+    if (leg->peer && (leg->has_peer || take_peer(leg)))
+        pull_peer(leg, flow, now_ns, pcm);
+    else
+        pull_ring(leg, flow, pcm);
+    flow->count[mm_flow_kind(leg->heard.flags)]++;
 }
 
 mm_encode_leg *mm_leg_encoder(const mm_leg *leg) {

@@ -6,9 +6,11 @@
 #include <stdint.h>
 
 #include "encode.h"
+#include "flow.h"
 #include "gate.h"
 #include "insert.h"
 #include "limiter.h"
+#include "meter.h"
 #include "peer.h"
 #include "playout.h"
 #include "ring.h"
@@ -35,6 +37,7 @@ typedef struct mm_leg {
     const int16_t *mix; /* what it hears */
     /* Not only within one tick. */
     mm_insert *insert[MM_DIRECTIONS]; /* plugins of what it says and of what it hears; NULL: none */
+    mm_meter meter; /* of what it says, before the gate, and of what it hears */
     mm_taps taps;
 } mm_leg;
 
@@ -54,7 +57,7 @@ void mm_leg_flush_source(void *leg, void *place);
 void mm_leg_flush_peer(void *leg, void *place);
 
 /* Tick thread. This tick's frame of the far end, and in leg->heard what is known of it. */
-void mm_leg_pull(mm_leg *leg, int64_t now_ns, int16_t pcm[MM_FRAME_SAMPLES]);
+void mm_leg_pull(mm_leg *leg, mm_flow *flow, int64_t now_ns, int16_t pcm[MM_FRAME_SAMPLES]);
 /* The engine left out *ticks*, the first at timestamp (100 ns ticks). */
 void mm_leg_skip(mm_leg *leg, uint64_t ticks, int64_t timestamp);
 /* Whose encoder this leg's mix goes into; NULL: into its render ring. */

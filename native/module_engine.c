@@ -222,6 +222,7 @@ static void add_up(mm_engine *engine, mm_tick_stats *sum) {
         sum->busy_ns += s.busy_ns;
         sum->datagrams_sent += s.datagrams_sent;
         sum->datagrams_dropped += s.datagrams_dropped;
+        for (size_t f = 0; f < MM_FLOW_COUNTS; f++) sum->flow.count[f] += s.flow.count[f];
     }
 }
 
@@ -232,6 +233,49 @@ static PyObject *engine_stats(PyObject *object, PyObject *unused) {
     return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K}", "ticks", s.ticks, "late_ticks", s.late_ticks,
                          "skipped_ticks", s.skipped_ticks, "busy_ns", s.busy_ns, "datagrams_sent",
                          s.datagrams_sent, "datagrams_dropped", s.datagrams_dropped);
+}
+
+static PyObject *engine_flow(PyObject *object, PyObject *unused) {
+    (void)unused;
+    static const char *const names[MM_FLOW_COUNTS] = {
+        [MM_FLOW_MIXED] = "mixed",       [MM_FLOW_RECEIVED] = "received",   [MM_FLOW_RENDERED] = "rendered",
+        [MM_FLOW_DROPPED] = "dropped",   [MM_FLOW_VOICE] = "voice",         [MM_FLOW_FEC] = "fec",
+        [MM_FLOW_CONCEALED] = "concealed", [MM_FLOW_COMFORT] = "comfort",   [MM_FLOW_SILENCE] = "silence",
+        [MM_FLOW_SKIPPED] = "skipped"};
+    mm_tick_stats s;
+    add_up(((engine_object *)object)->engine, &s);
+    PyObject *flow = PyDict_New();
+    for (size_t i = 0; flow && i < MM_FLOW_COUNTS; i++)
+        if (mm_put_count(flow, names[i], s.flow.count[i]) < 0) Py_CLEAR(flow);
+    return flow;
+}
+
+static PyObject *engine_legs(PyObject *object, void *unused) {
+    (void)unused;
+    const engine_object *self = (engine_object *)object;
+    size_t legs = 0;
+    for (uint32_t i = 0; i < mm_engine_tick_threads(self->engine); i++) legs += self->lane[i].legs;
+    return PyLong_FromSize_t(legs);
+}
+
+static PyObject *engine_thread_ticks(PyObject *object, PyObject *unused) {
+    (void)unused;
+    mm_engine *engine = ((engine_object *)object)->engine;
+    const uint32_t count = mm_engine_tick_threads(engine);
+    PyObject *ticks = PyTuple_New((Py_ssize_t)count);
+    for (uint32_t i = 0; ticks && i < count; i++) {
+        mm_tick_stats s;
+        mm_tick_thread_stats(mm_engine_tick_thread(engine, i), &s);
+        PyObject *number = PyLong_FromUnsignedLongLong(s.ticks);
+        if (!number || PyTuple_SetItem(ticks, (Py_ssize_t)i, number) < 0) Py_CLEAR(ticks);
+    }
+    return ticks;
+}
+
+static PyObject *engine_packet_cpu(PyObject *object, PyObject *unused) {
+    (void)unused;
+    mm_packet_thread *packets = mm_engine_packet_thread(((engine_object *)object)->engine);
+    return PyLong_FromLongLong(mm_packet_thread_cpu_ns(packets));
 }
 
 static PyObject *tick_log(PyObject *object, PyObject *args, enum mm_tick_log log) {
@@ -302,6 +346,10 @@ static PyMethodDef methods[] = {
      "Make the far end of a leg that RTP reaches."},
     {"reclaim", engine_reclaim, METH_NOARGS, "Free what the tick thread has passed; what waits."},
     {"stats", engine_stats, METH_NOARGS, "Ticks, late and left-out ticks, busy time, datagrams."},
+    {"flow", engine_flow, METH_NOARGS, "What went through all bridges so far, by what it was."},
+    {"thread_ticks", engine_thread_ticks, METH_NOARGS, "How many ticks each tick thread has done."},
+    {"packet_cpu_ns", engine_packet_cpu, METH_NOARGS,
+     "Processor time of the packet thread that runs, or 0."},
     {"lateness_ns", engine_lateness, METH_VARARGS,
      "Lateness of the remembered ticks of a thread from one on, as uint32 nanoseconds."},
     {"tick_times_ns", engine_tick_times, METH_VARARGS,
@@ -313,6 +361,7 @@ static PyMethodDef methods[] = {
 static PyGetSetDef members[] = {
     {"scheduling", engine_scheduling, NULL, "fifo, nice, normal, or none when stopped.", NULL},
     {"tick_threads", engine_tick_threads, NULL, "How many threads share the bridges.", NULL},
+    {"legs", engine_legs, NULL, "How many legs its bridges have.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot slots[] = {{Py_tp_new, engine_new},

@@ -80,6 +80,13 @@ static PyObject *leg_counters(PyObject *object, PyObject *unused) {
     return counters;
 }
 
+static PyObject *leg_meter(PyObject *object, PyObject *unused) {
+    (void)unused;
+    int8_t inbound_dbov, outbound_dbov;
+    mm_meter_read(&((leg_object *)object)->leg->meter, &inbound_dbov, &outbound_dbov);
+    return Py_BuildValue("bb", inbound_dbov, outbound_dbov);
+}
+
 static PyObject *leg_flush(PyObject *object, PyObject *unused) {
     (void)unused;
     leg_object *self = (leg_object *)object;
@@ -118,6 +125,7 @@ static PyMethodDef leg_methods[] = {
      "Let a plugin take part in what this leg says (0) or hears (1), over rings of so many slots."},
     {"flush", leg_flush, METH_NOARGS, "Drop what waits to be heard from this leg's far end."},
     {"tap", leg_tap, METH_O, "A ring of so many slots with every frame that this leg says."},
+    {"meter", leg_meter, METH_NOARGS, "How loud what it says and what it hears were in the last 160 ms, in dBov."},
     {"counters", leg_counters, METH_NOARGS, "Ticks by what they played, and what was dropped."},
     {NULL, NULL, 0, NULL}};
 

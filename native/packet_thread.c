@@ -26,6 +26,7 @@ struct mm_packet_thread {
     pthread_t thread;
     int running; /* control side */
     _Atomic int stop, scheduling;
+    _Atomic clockid_t cpu_clock; /* of the thread that runs; 0: none does. A thread's own is never 0. */
 };
 
 mm_packet_thread *mm_packet_thread_create(void) {
@@ -82,6 +83,9 @@ static void *run(void *argument) {
     mm_packet_thread *t = argument;
     struct epoll_event event[PORTS_AT_ONCE];
     pthread_setname_np(pthread_self(), "mixminus-packet");
+    clockid_t clock;
+    if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
+        atomic_store_explicit(&t->cpu_clock, clock, memory_order_release);
     atomic_store_explicit(&t->scheduling, (int)mm_schedule_urgent(FIFO_PRIORITY), memory_order_release);
     int64_t last_ns = 0;
     while (!atomic_load_explicit(&t->stop, memory_order_acquire)) {
@@ -125,12 +129,21 @@ void mm_packet_thread_stop(mm_packet_thread *t) {
     mm_packet_thread_wake(t);
     pthread_join(t->thread, NULL);
     t->running = 0;
+    atomic_store_explicit(&t->cpu_clock, 0, memory_order_release);
     atomic_store_explicit(&t->scheduling, MM_SCHED_NONE, memory_order_relaxed);
     mm_command_execute(t->commands); /* what was submitted after the last round */
 }
 
 mm_scheduling mm_packet_thread_scheduling(const mm_packet_thread *t) {
     return (mm_scheduling)atomic_load_explicit(&t->scheduling, memory_order_acquire);
+}
+
+int64_t mm_packet_thread_cpu_ns(const mm_packet_thread *t) {
+    /* Said by the thread itself: who asks while another one waits for its end has no thread to ask about. */
+    const clockid_t clock = atomic_load_explicit(&t->cpu_clock, memory_order_acquire);
+    struct timespec time;
+    if (!clock || clock_gettime(clock, &time)) return 0;
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
 int mm_packet_thread_add(mm_packet_thread *t, mm_port *port) {

@@ -23,6 +23,8 @@ int mm_packet_thread_start(mm_packet_thread *t);
 /* Carries out what was submitted until now. */
 void mm_packet_thread_stop(mm_packet_thread *t);
 mm_scheduling mm_packet_thread_scheduling(const mm_packet_thread *t);
+/* Processor time of the thread that runs; 0: none does. Any thread. */
+int64_t mm_packet_thread_cpu_ns(const mm_packet_thread *t);
 
 /* Running or not. 0, or errno. */
 int mm_packet_thread_add(mm_packet_thread *t, mm_port *port);

@@ -134,6 +134,9 @@ int mm_peer_push_pcm(mm_peer *p, uint32_t sequence, uint32_t timestamp_samples, 
 
 /* ---- tick thread --------------------------------------------------------------------------------- */
 
+/* How many datagrams were taken from the ring so far, and lost there because no tick took them in time. */
+uint64_t mm_peer_taken(const mm_peer *p);
+uint64_t mm_peer_lapped(const mm_peer *p);
 /* One frame of what the far end says. *meta* has flags and, from a link, speakers. */
 void mm_peer_pull(mm_peer *p, int64_t now_ns, mm_meta *meta, int16_t pcm[MM_FRAME_SAMPLES]);
 /* Before this tick's pull: what had come when the control side asked mm_peer_arrivals is not wanted any more. */

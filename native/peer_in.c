@@ -138,6 +138,9 @@ void mm_peer_pull(mm_peer *p, int64_t now_ns, mm_meta *meta, int16_t pcm[MM_FRAM
     publish(p);
 }
 
+uint64_t mm_peer_taken(const mm_peer *p) { return mm_packet_ring_read_count(p->ring); }
+uint64_t mm_peer_lapped(const mm_peer *p) { return mm_packet_ring_lapped(p->ring); }
+
 void mm_peer_flush(mm_peer *p, uint64_t arrivals, int64_t now_ns) {
     const uint64_t taken = mm_packet_ring_read_count(p->ring) + mm_packet_ring_lapped(p->ring);
     if (arrivals > taken) drain(p, arrivals - taken);

@@ -27,7 +27,7 @@ typedef struct mm_plan {
     mm_encoding encoding[MM_PLAN_GROUPS];
     /* Room for one tick. Rows: the open legs, all zeros (its mix is everybody's), then closed legs that
      * hear something else. */
-    size_t rows, open, tapped;
+    size_t rows, open, tapped, metered;
     int16_t *block, *out;        /* (legs + 1, 320) */
     uint64_t *energy;            /* of a row */
     size_t *open_leg;            /* whose an open row is */

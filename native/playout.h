@@ -64,6 +64,10 @@ void mm_playout_pull(mm_playout *p, mm_meta *meta, int16_t *restrict pcm);
 /* What was written to the ring before frame *sequence* is not wanted any more: with the next pull the one that is
  * due fades out within 5 ms, all others are dropped, and nothing is concealed. Tick thread. */
 void mm_playout_flush(mm_playout *p, uint64_t sequence);
+/* Any thread, a moment old. */
+static inline uint64_t mm_playout_count(const mm_playout *p, enum mm_leg_counter which) {
+    return atomic_load_explicit(&p->counters[which], memory_order_relaxed);
+}
 /* The engine left out *ticks*: what was due then is late, unless the source is paced. Tick thread. */
 void mm_playout_skip(mm_playout *p, uint64_t ticks);
 

@@ -29,6 +29,8 @@ struct mm_tick_thread {
     int has_edges; /* as of the last tick: bridges with more than the first */
     int64_t waited_ns, edge_late_ns; /* in this tick: for edges; of the last edge */
     _Atomic uint64_t ticks, late_ticks, skipped_ticks, busy_ns;
+    mm_flow flow; /* of the ticks so far, and as it is told to others */
+    _Atomic uint64_t told_flow[MM_FLOW_COUNTS];
     mm_outbox *outbox;
     uint64_t log_mask;
     _Atomic uint32_t *logs[MM_TICK_LOGS];
@@ -77,6 +79,11 @@ static void note(mm_tick_thread *t, enum mm_tick_log which, uint64_t tick, int64
     atomic_store_explicit(&t->logs[which][tick & t->log_mask], logged, memory_order_relaxed);
 }
 
+static void publish_flow(mm_tick_thread *t) {
+    for (size_t i = 0; i < MM_FLOW_COUNTS; i++)
+        atomic_store_explicit(&t->told_flow[i], t->flow.count[i], memory_order_relaxed);
+}
+
 static void tell(int fd) {
     const uint64_t one = 1; /* a full counter (EAGAIN) is as good a wake-up as any */
     const ssize_t written = write(fd, &one, sizeof one);
@@ -91,7 +98,7 @@ static enum mm_edge run_edge(mm_tick_thread *t, enum mm_edge edge, int64_t deadl
     for (size_t b = 0; roster && b < roster->count; b++) {
         const enum mm_edge its_last = mm_bridge_last_edge(roster->bridge[b]);
         if (its_last == MM_EDGE_GATHER) continue;
-        offered |= mm_bridge_tick(roster->bridge[b], edge, t->kernels, t->outbox, deadline_ns);
+        offered |= mm_bridge_tick(roster->bridge[b], edge, t->kernels, t->outbox, &t->flow, deadline_ns);
         last = its_last > last ? its_last : last;
     }
     if (offered) tell(t->edge_fd);
@@ -108,7 +115,7 @@ static enum mm_edge run_first_edge(mm_tick_thread *t, int64_t deadline_ns) {
     for (size_t b = 0; roster && b < roster->count; b++) {
         const enum mm_edge its_last = mm_bridge_last_edge(roster->bridge[b]);
         if (went_first && its_last > MM_EDGE_GATHER) continue;
-        offered |= mm_bridge_tick(roster->bridge[b], MM_EDGE_GATHER, t->kernels, t->outbox, deadline_ns);
+        offered |= mm_bridge_tick(roster->bridge[b], MM_EDGE_GATHER, t->kernels, t->outbox, &t->flow, deadline_ns);
         last = its_last > last ? its_last : last;
     }
     if (offered) tell(t->edge_fd);
@@ -144,6 +151,7 @@ static void tick(mm_tick_thread *t, int64_t deadline_ns, int64_t lateness_ns, co
         run_edges(t, last, deadline_ns, lateness_ns > t->period_ns / MM_EDGES_A_PERIOD ? NULL : wait);
     }
     note(t, MM_TICK_EDGE_LATENESS, n, t->edge_late_ns);
+    publish_flow(t);
     atomic_store_explicit(&t->ticks, n + 1, memory_order_release);
     if (has_listeners) tell(t->eventfd);
 }
@@ -153,7 +161,7 @@ static void skip(mm_tick_thread *t, uint64_t count) {
     mm_command_execute(t->commands);
     const mm_roster *roster = t->roster;
     for (size_t b = 0; roster && b < roster->count; b++)
-        mm_bridge_skip(roster->bridge[b], count, t->deadline_ns);
+        mm_bridge_skip(roster->bridge[b], &t->flow, count, t->deadline_ns);
     add(&t->skipped_ticks, count);
     MM_RT_LEAVE();
 }
@@ -229,6 +237,8 @@ void mm_tick_thread_stats(const mm_tick_thread *t, mm_tick_stats *stats) {
     stats->busy_ns = atomic_load_explicit(&t->busy_ns, memory_order_relaxed);
     stats->datagrams_sent = mm_outbox_sent(t->outbox);
     stats->datagrams_dropped = mm_outbox_dropped(t->outbox);
+    for (size_t i = 0; i < MM_FLOW_COUNTS; i++)
+        stats->flow.count[i] = atomic_load_explicit(&t->told_flow[i], memory_order_relaxed);
 }
 
 uint64_t mm_tick_thread_log(const mm_tick_thread *t, enum mm_tick_log which, uint64_t since, uint32_t *ns,

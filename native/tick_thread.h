@@ -18,6 +18,7 @@ typedef struct mm_roster {
 typedef struct mm_tick_stats {
     uint64_t ticks, late_ticks, skipped_ticks, busy_ns;
     uint64_t datagrams_sent, datagrams_dropped;
+    mm_flow flow;
 } mm_tick_stats;
 
 typedef struct mm_tick_thread mm_tick_thread;

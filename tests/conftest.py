@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.postgres_kit import PostgresServer
+    from tests.store_kit import Place
+
+# Tests use all of a machine, and start many services in one process: no load of theirs refuses a
+# call. Tests of admission switch it on.
+os.environ.setdefault("MIXMINUS_OPERATION_ADMISSION", "false")
 
 # Timing decides no test; a failure prints what reproduces it. HYPOTHESIS_EXAMPLES looks longer.
 settings.register_profile(
@@ -43,6 +53,29 @@ def _keys_are_made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "new_key_pem", next_key_pem)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server that the tests of a process share; each makes its own database."""
+    from tests.postgres_kit import NoPostgresError, postgres_server
+
+    with ExitStack() as exits:
+        try:
+            server = exits.enter_context(postgres_server())
+        except NoPostgresError as error:
+            pytest.skip(str(error))
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A place for a store, on each engine in turn."""
+    from tests.store_kit import PostgresPlace, SqlitePlace
+
+    if request.param == "sqlite":
+        return SqlitePlace(tmp_path)
+    return PostgresPlace(request.getfixturevalue("postgres"))
 
 
 LISTED = tomllib.loads((Path(__file__).parent / "skips.toml").read_text())["skip"]

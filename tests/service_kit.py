@@ -54,6 +54,7 @@ class FakeTransport:
 
     def __init__(self, leg: Leg) -> None:
         self.leg = leg
+        self.far_address: tuple[str, int] | None = ("192.0.2.7", 40_000)
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.may_connect = asyncio.Event()
         self.may_connect.set()

@@ -41,6 +41,8 @@ PURE = [
     "media/replay/format.py",
     "control/replay/redact.py",
     "control/call_state.py",
+    "control/console/origins.py",
+    "control/journal_redact.py",
     "control/jws.py",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "control").glob("remote_*.py")),
     "control/host/stream_people.py",

@@ -6,12 +6,12 @@ Both come at least once and in any order. Source: CloudEvents 1.0 and Event Grid
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..whole_json import read_json
 from .identifiers import Identifier
 
 NAMESPACE: Final = "Microsoft.Communication."
@@ -166,7 +166,7 @@ class SeenEvents:
 
 def _events(body: bytes) -> list[Mapping[str, Any]]:
     try:
-        document = json.loads(body)
+        document = read_json(body)
     except (ValueError, RecursionError):
         raise EventError("expected JSON") from None
     events = document if isinstance(document, list) else [document]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import INTERRUPTED, OK, USAGE, CliError
+from .errors import FAILED, INTERRUPTED, OK, USAGE, CliError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run ``mixminus`` and leave the process with the command's exit code."""
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    try:
+        code = run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # While the commands were imported.
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -30,6 +35,10 @@ def run(argv: Sequence[str]) -> int:
         return _fail(exc.message, exc.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has read enough, as `head` does. Nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except usage_error as exc:
         return _fail(_usage(exc), USAGE)
     return result if isinstance(result, int) else OK

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from .errors import FAILED, NOT_FOUND, CliError
+from .output import print_json
 
 MAX_INPUT_BYTES = 1 << 20
 """Larger than any create-call body the service accepts (256 kB)."""
@@ -17,7 +18,11 @@ MAX_INPUT_BYTES = 1 << 20
 
 def register(app: typer.Typer) -> None:
     """Add the ``blob`` commands."""
-    group = typer.Typer(help="Build and read appHostedMediaConfig blobs.", add_completion=False)
+    group = typer.Typer(
+        help="Build and read appHostedMediaConfig blobs.",
+        add_completion=False,
+        no_args_is_help=True,
+    )
     group.command("build")(build)
     group.command("show")(show)
     app.add_typer(group, name="blob")
@@ -25,14 +30,26 @@ def register(app: typer.Typer) -> None:
 
 def build(
     mp_uri: Annotated[str, typer.Option(help="Where the call service shall connect to.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the appHostedMediaConfig that it goes in.")
+    ] = False,
 ) -> None:
-    """Print a new blob with fresh ids and a fresh secret: treat it as a password."""
+    """Print a new blob with fresh ids and a fresh secret.
+
+    Treat it as a password.
+
+    Example: mixminus blob build --mp-uri wss://bot.example.com:9441/media
+    """
     from mixminus.media.descriptor import DescriptorError, MediaSessionDescriptor
 
     try:
-        print(MediaSessionDescriptor.new(mp_uri).to_blob())
+        blob = MediaSessionDescriptor.new(mp_uri).to_blob()
     except DescriptorError as exc:
         raise CliError(str(exc)) from None
+    if as_json:
+        print_json({"@odata.type": "#microsoft.graph.appHostedMediaConfig", "blob": blob})
+    else:
+        print(blob)
 
 
 def show(
@@ -40,10 +57,15 @@ def show(
         str, typer.Argument(metavar="[FILE]", help="A file, or - for standard input.")
     ] = "-",
     reveal: Annotated[bool, typer.Option("--reveal", help="Print the secret too.")] = False,
+    _: Annotated[bool, typer.Option("--json", help="As without it: a blob is JSON.")] = False,
 ) -> None:
     """Print a blob member by member, its secret redacted.
 
     Takes the blob itself, the blob as a JSON text (as documentation prints it), or a call's JSON.
+
+    Example: mixminus blob show call.json
+
+    Example: mixminus blob build --mp-uri wss://bot.example.com:9441/media | mixminus blob show
     """
     from mixminus.media.descriptor import DescriptorError, MediaSessionDescriptor
 
@@ -52,7 +74,7 @@ def show(
     except DescriptorError as exc:
         raise CliError(str(exc)) from None
     text = descriptor.to_blob() if reveal else descriptor.redacted()
-    print(json.dumps(json.loads(text), indent=2))
+    print_json(json.loads(text))
 
 
 def _read(source: str) -> str:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import FAILED, NOT_FOUND, CliError
+from .errors import FAILED, NOT_FOUND, OK, CliError
+from .output import JsonOption, print_json
 
 if TYPE_CHECKING:
     from mixminus.control.demo.run import DemoOptions, DemoResult
-
-Result = TypeVar("Result")
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +26,7 @@ def demo(
         typer.Option(
             "--input",
             help="What John says: wav, flac, ogg/opus, mp3, m4a or webm. Looped when shorter.",
-            show_default="a speech file of the repository",
+            show_default="three sentences of ours",
         ),
     ] = None,
     duration_s: Annotated[
@@ -43,27 +37,35 @@ def demo(
     ),
     bot_file: Annotated[
         Path | None,
-        typer.Option("--bot", help="The bot to call John.", show_default="examples/echo_bot.py"),
+        typer.Option("--bot", help="The bot to call John.", show_default="an echo bot"),
     ] = None,
+    as_json: JsonOption = False,
 ) -> int:
-    """Call John with an echo bot: call service, bot host and softphone in three processes.
+    """Call John with an echo bot, and prove the echo.
+
+    Call service, bot host and softphone run in three processes of this machine.
 
     Writes OUT/echo.wav (what John heard), OUT/report.json and OUT/report.png, and prints a short
     table. Exits 1 if the echo is not there.
 
     Example: mixminus demo --input speech.wav --duration 30
     """
+    from mixminus.control.demo.files import CALLING_BOT, SPEECH
     from mixminus.control.demo.run import DemoOptions
 
     options = DemoOptions(
-        input_file=existing(input_file or ROOT / "tests/data/speech.wav", "--input"),
-        bot_file=existing(bot_file or ROOT / "examples/echo_bot.py", "--bot"),
+        input_file=existing(input_file or SPEECH, "--input"),
+        bot_file=existing(bot_file or CALLING_BOT, "--bot"),
         duration_s=duration_s,
         out_dir=out_dir,
     )
     result = carry_out(options)
     write_results(options, result)
-    return FAILED if result.report.failures else 0
+    if as_json:
+        print_json(result.report.as_json())
+    else:
+        print_results(options, result)
+    return FAILED if result.report.failures else OK
 
 
 def existing(path: Path, option: str) -> Path:
@@ -75,12 +77,16 @@ def existing(path: Path, option: str) -> Path:
 
 def carry_out(options: DemoOptions) -> DemoResult:
     """Run the demo with a progress bar on a terminal, and a line a step elsewhere."""
+    import asyncio
+
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from mixminus.control.demo.processes import DemoError
     from mixminus.control.demo.run import run_demo
     from mixminus.media.pipeline import AudioFileError
+
+    from .running import until_terminated
 
     console = Console(stderr=True)
     bar = Progress(
@@ -115,21 +121,9 @@ def carry_out(options: DemoOptions) -> DemoResult:
             raise KeyboardInterrupt from None
 
 
-async def until_terminated(work: Coroutine[Any, Any, Result]) -> Result:
-    """Await *work*; SIGTERM ends it as Ctrl-C does: what it started must not outlive it."""
-    running = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-    return await running
-
-
 def write_results(options: DemoOptions, result: DemoResult) -> None:
-    """Write report.json and report.png, and print the table."""
-    import sys
-
-    from rich.console import Console
-
+    """Write report.json and report.png; echo.wav is there already."""
     from mixminus.control.demo.picture import save_picture
-    from mixminus.control.demo.report import print_report
 
     report, out = result.report, options.out_dir
     (out / "report.json").write_text(json.dumps(report.as_json(), indent=2) + "\n")
@@ -144,9 +138,20 @@ def write_results(options: DemoOptions, result: DemoResult) -> None:
         lateness,
         f"echo {verdict}: {options.input_file.name}, {options.duration_s:g} s",
     )
+
+
+def print_results(options: DemoOptions, result: DemoResult) -> None:
+    """Print the tables and the verdict, and what was written."""
+    import sys
+
+    from rich.console import Console
+
+    from mixminus.control.demo.report import print_report
+
+    report = result.report
     if report.looped:
         print(f"{report.input_name} lasts {report.input_s:.1f} s: it was looped")
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
     print_report(report, console)
     for name in ("echo.wav", "report.json", "report.png"):
-        console.print(f"wrote {out / name}")
+        console.print(f"wrote {options.out_dir / name}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import USAGE, CliError
+from .output import JsonOption, print_json
 
 
 def register(app: typer.Typer) -> None:
@@ -21,10 +22,14 @@ def dev_certs(
         ".mixminus"
     ),
     out: Annotated[Path, typer.Option(help="Where to write the files.")] = Path(),
+    as_json: JsonOption = False,
 ) -> None:
-    """Issue a certificate for HOST that the call service of this state directory trusts.
+    """Issue a certificate that this call service trusts.
 
-    Writes HOST.pem (the chain) and HOST-key.pem (mode 0600), and prints where they are.
+    Writes HOST.pem (the chain) and HOST-key.pem (mode 0600), and prints where they are. With it a
+    bot of another make serves its callbacks to the call service of the same state directory.
+
+    Example: mixminus dev-certs bot.localhost 127.0.0.1 --out certs
     """
     from ..tls import LocalAuthority
 
@@ -35,6 +40,15 @@ def dev_certs(
         raise CliError(str(error), USAGE) from None
     except OSError as error:
         raise CliError(f"cannot write {error.filename}: {error.strerror}") from None
+    if as_json:
+        print_json(
+            {
+                "certFile": str(certificate.cert_file),
+                "keyFile": str(certificate.key_file),
+                "caFile": str(authority.ca_file),
+            }
+        )
+        return
     print(f"certificate {certificate.cert_file}")
     print(f"key         {certificate.key_file}")
     print(f"authority   {authority.ca_file}")

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from ..camel import camel_keys
+from .completion import complete_meeting, complete_user
 from .errors import AUTH, FAILED, INTERRUPTED, NOT_FOUND, OK, USAGE, CliError
+from .output import JsonLinesOption, print_event, printable, progress_bar
+from .state_options import STATE_DIR, ServiceState
 
 if TYPE_CHECKING:
     from mixminus.media.pcm import Pcm
 
     from ..devfile import DevFile
-    from ..softphone import Action, BotTarget, MeetingTarget, SoftphoneOptions, SoftphoneReport
+    from ..softphone import (
+        Action,
+        BotTarget,
+        MeetingTarget,
+        OnEvent,
+        SoftphoneOptions,
+        SoftphoneReport,
+    )
 
 DEFAULT_BOT: Final = "default"
 
@@ -26,10 +39,11 @@ def register(app: typer.Typer) -> None:
 
 
 def join(
-    user: Annotated[str, typer.Option(help="Who joins: a name or an id of dev.json.")],
-    state: Annotated[
-        Path, typer.Option(help="The call service's state directory, or its dev.json.")
-    ] = Path(".mixminus"),
+    user: Annotated[
+        str,
+        typer.Option(help="Who joins: a name or an id of dev.json.", autocompletion=complete_user),
+    ],
+    state: ServiceState = STATE_DIR,
     call_bot: Annotated[
         str | None,
         typer.Option(
@@ -46,6 +60,7 @@ def join(
         typer.Option(
             metavar="MEETING",
             help="Join it: by join URL, joinMeetingId, thread id, or its subject in dev.json.",
+            autocompletion=complete_meeting,
         ),
     ] = None,
     passcode: Annotated[
@@ -89,9 +104,9 @@ def join(
     report: Annotated[
         Path | None, typer.Option(help="Where to write counters and lateness (JSON).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
+    as_json: JsonLinesOption = False,
 ) -> int:
-    """Register as a user, get into a call, and talk until it ends.
+    """Talk as a user: answer or make a call, or join a meeting.
 
     Without --call-bot and --meeting it answers the first call that rings. In a meeting with a lobby
     it waits there until it is admitted; the talk, and --duration, begin then.
@@ -109,11 +124,10 @@ def join(
     Example: mixminus join --user Alice --meeting "Weekly sync" --share
     """
     import asyncio
-    import logging
 
     from ..rtc_client import SignallingError, SignInError
+    from .running import log_to_stderr
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     for option, path in (("--record", record), ("--played", played), ("--report", report)):
         _check_file(option, path)
     actions = _actions(tones, hold_after, hold_for, in_band=in_band, share=share)
@@ -128,7 +142,9 @@ def join(
         actions=actions,
     )
     try:
-        result, stopped = asyncio.run(_run(options, as_json=as_json))
+        logs = log_to_stderr("warning", form="text")
+        with logs, _following(duration, as_json=as_json) as on_event:
+            result, stopped = asyncio.run(_run(options, on_event))
     except SignInError as exc:
         raise CliError(str(exc), AUTH) from None
     except SignallingError as exc:
@@ -139,7 +155,7 @@ def join(
         raise CliError(f"cannot write {exc.filename}: {exc.strerror}", FAILED) from None
     if report is not None:
         try:
-            report.write_text(json.dumps(result.as_json()) + "\n")
+            report.write_text(json.dumps(camel_keys(result.as_json())) + "\n")
         except OSError as exc:
             raise CliError(f"cannot write {report}: {exc.strerror}", FAILED) from None
     if result.succeeded:
@@ -278,7 +294,7 @@ def _load(path: Path) -> Pcm:
     return pcm
 
 
-async def _run(options: SoftphoneOptions, *, as_json: bool) -> tuple[SoftphoneReport, bool]:
+async def _run(options: SoftphoneOptions, on_event: OnEvent) -> tuple[SoftphoneReport, bool]:
     """Run the softphone; say too whether a signal stopped it."""
     import asyncio
     import signal
@@ -286,7 +302,7 @@ async def _run(options: SoftphoneOptions, *, as_json: bool) -> tuple[SoftphoneRe
     from ..softphone import Softphone
 
     stopped = asyncio.Event()
-    phone = Softphone(options, _print_json if as_json else _print_text)
+    phone = Softphone(options, on_event)
 
     def stop() -> None:
         stopped.set()
@@ -298,12 +314,21 @@ async def _run(options: SoftphoneOptions, *, as_json: bool) -> tuple[SoftphoneRe
     return await phone.run(), stopped.is_set()
 
 
-def _print_json(event: str, fields: dict[str, Any]) -> None:
-    print(json.dumps({"event": event, **fields}), flush=True)
+@contextmanager
+def _following(duration_s: float | None, *, as_json: bool) -> Iterator[OnEvent]:
+    """Print what happens: as JSON, as lines, or on a terminal as lines above a bar."""
+    if as_json:
+        yield lambda event, fields: print_event(event, fields, True, ())
+        return
+    with progress_bar("talking", duration_s) as bar:
 
+        def say(event: str, fields: dict[str, Any]) -> None:
+            if event == "progress" and bar.is_shown:
+                bar.advance_to(fields["seconds"])
+            else:
+                bar.say(printable(describe_event(event, fields)))
 
-def _print_text(event: str, fields: dict[str, Any]) -> None:
-    print(describe_event(event, fields), flush=True)
+        yield say
 
 
 def describe_event(event: str, fields: dict[str, Any]) -> str:

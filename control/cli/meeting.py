@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from .errors import AUTH, FAILED, NOT_FOUND, USAGE, CliError
+from .ask import Json, Server, ask
+from .completion import complete_meeting, complete_user
+from .errors import NOT_FOUND, USAGE, CliError
+from .output import JsonOption, print_json, print_table, printable
+from .state_options import STATE_DIR, ServiceState
 
-Json = dict[str, Any]
-
-StateOption = Annotated[
-    Path, typer.Option("--state", help="The state directory of the running `mixminus service`.")
-]
 UserOption = Annotated[
-    str, typer.Option("--user", help="In whose name; default: the first user of dev.json.")
+    str,
+    typer.Option(
+        "--user",
+        help="In whose name.",
+        show_default="the first user of dev.json",
+        autocompletion=complete_user,
+    ),
 ]
 OrganizerOption = Annotated[
     str,
-    typer.Option("--organizer", "--user", help="Whose it is; default: the first of dev.json."),
+    typer.Option(
+        "--organizer",
+        "--user",
+        help="Whose it is.",
+        show_default="the first user of dev.json",
+        autocompletion=complete_user,
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the service's whole answer.")]
 MeetingArgument = Annotated[
     str,
-    typer.Argument(metavar="MEETING", help="Its joinMeetingId, link, thread id or subject."),
+    typer.Argument(
+        metavar="MEETING",
+        help="Its joinMeetingId, link, thread id or subject.",
+        autocompletion=complete_meeting,
+    ),
 ]
 GuestArgument = Annotated[
     str, typer.Argument(metavar="GUEST", help="A participant id, or a name in the lobby.")
 ]
 
-STATE_DIR = Path(".mixminus")
-EXIT_CODES = {400: USAGE, 401: AUTH, 403: AUTH, 404: NOT_FOUND}
-
 
 def register(app: typer.Typer) -> None:
     """Add the ``meeting`` commands."""
     group = typer.Typer(
-        help="Make and list meetings, and let guests in from the lobby.", add_completion=False
+        help="Make and list meetings, and let guests in from the lobby.",
+        add_completion=False,
+        no_args_is_help=True,
     )
-    for command in (create, lobby, admit, deny):
-        group.command(command.__name__)(command)
+    group.command("create")(create)
     group.command("list")(list_meetings)
+    for command in (lobby, admit, deny):
+        group.command(command.__name__)(command)
     app.add_typer(group, name="meeting")
 
 
@@ -55,29 +69,38 @@ def create(
     ] = True,
     channel: Annotated[bool, typer.Option("--channel", help="In a channel of its own.")] = False,
     user: OrganizerOption = "",
-    state_dir: StateOption = STATE_DIR,
+    state_dir: ServiceState = STATE_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a meeting; print what it is joined by."""
+    """Make a meeting; print what it is joined by.
+
+    Example: mixminus meeting create --subject "Weekly sync" --no-lobby
+    """
     body = {"subject": subject, "passcode": passcode, "lobby": waits, "channel": channel}
     meeting = _ask(state_dir, user, "POST", "", body)
     _print(meeting, as_json, _show_meeting)
 
 
 def list_meetings(
-    user: UserOption = "", state_dir: StateOption = STATE_DIR, as_json: JsonOption = False
+    user: UserOption = "", state_dir: ServiceState = STATE_DIR, as_json: JsonOption = False
 ) -> None:
-    """List all meetings."""
+    """List all meetings.
+
+    Example: mixminus meeting list --json
+    """
     _print(_ask(state_dir, user, "GET", ""), as_json, _show_meetings)
 
 
 def lobby(
     meeting: MeetingArgument,
     user: UserOption = "",
-    state_dir: StateOption = STATE_DIR,
+    state_dir: ServiceState = STATE_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """List who waits in the lobby."""
+    """List who waits in the lobby.
+
+    Example: mixminus meeting lobby "Weekly sync"
+    """
     path = _find(state_dir, user, meeting)
     _print(_ask(state_dir, user, "GET", f"{path}/lobby"), as_json, _show_lobby)
 
@@ -86,10 +109,13 @@ def admit(
     meeting: MeetingArgument,
     guest: GuestArgument,
     user: UserOption = "",
-    state_dir: StateOption = STATE_DIR,
+    state_dir: ServiceState = STATE_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a guest in."""
+    """Let a guest in.
+
+    Example: mixminus meeting admit "Weekly sync" "Note taker"
+    """
     _decide(state_dir, user, meeting, guest, "admit", as_json)
 
 
@@ -97,10 +123,13 @@ def deny(
     meeting: MeetingArgument,
     guest: GuestArgument,
     user: UserOption = "",
-    state_dir: StateOption = STATE_DIR,
+    state_dir: ServiceState = STATE_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a guest away."""
+    """Send a guest away.
+
+    Example: mixminus meeting deny "Weekly sync" "Note taker"
+    """
     _decide(state_dir, user, meeting, guest, "deny", as_json)
 
 
@@ -152,59 +181,28 @@ def _find(state_dir: Path, user: str, meeting: str) -> str:
 
 
 def _ask(state_dir: Path, user: str, method: str, path: str, body: object = None) -> Json:
-    """Send one request to the call service of *state_dir* and return its answer."""
-    import httpx2
-
+    """Ask the call service of *state_dir* about its meetings, in the name of *user*."""
     from ..devfile import DevFile, DevFileError, UnknownUserError
-    from ..tls import client_context
 
     try:
         dev = DevFile.load(state_dir)
         who = dev.find_user(user) if user else dev.users[0]
-        context = client_context(dev.ca_file)
-    except (DevFileError, UnknownUserError, OSError) as exc:
+    except (DevFileError, UnknownUserError) as exc:
         raise CliError(str(exc), NOT_FOUND) from None
-    try:
-        with httpx2.Client(verify=context, trust_env=False, timeout=30.0) as http:
-            response = http.request(
-                method,
-                f"{dev.graph_base_url}/mixminus/v1/meetings{path}",
-                json=body,
-                headers={"Authorization": f"Bearer {who.token}"},
-            )
-    except httpx2.HTTPError as exc:
-        what = str(exc) or type(exc).__name__
-        raise CliError(
-            f"no call service answers at {dev.graph_base_url}: {what}: is `mixminus service --state"
-            f" {state_dir}` running?",
-            FAILED,
-        ) from None
-    answer = _parse(response.content)
-    if response.status_code >= 400:
-        message = answer.get("error", {}).get("message")
-        message = message or f"the call service answered {response.status_code}"
-        raise CliError(message, EXIT_CODES.get(response.status_code, FAILED))
-    return answer
+    command = f"mixminus service --state {state_dir}"
+    server = Server(dev.graph_base_url, who.token, dev.ca_file, "call service", command)
+    return ask(server, method, f"/mixminus/v1/meetings{path}", body)
 
 
-def _parse(content: bytes) -> Json:
-    try:
-        answer = json.loads(content) if content else {}
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _print(answer: Json, as_json: bool, show: Any) -> None:
+def _print(answer: Json, as_json: bool, show: Callable[[Json], None]) -> None:
     if as_json:
-        print(json.dumps(answer, indent=2))
+        print_json(answer)
     else:
         show(answer)
 
 
 def _show_meeting(meeting: Json) -> None:
-    subject = meeting["subject"] or ("(ad hoc)" if meeting["isAdHoc"] else "(no subject)")
-    print(f"{subject}, by {meeting['organizer']['displayName'] or meeting['organizer']['id']}")
+    print(f"{_subject(meeting)}, by {_organizer(meeting)}")
     print(f"  join URL       {meeting['joinUrl']}")
     print(f"  thread id      {meeting['threadId']}")
     if meeting["messageId"] != "0":
@@ -214,16 +212,35 @@ def _show_meeting(meeting: Json) -> None:
 
 
 def _show_meetings(answer: Json) -> None:
-    for meeting in answer["value"]:
-        _show_meeting(meeting)
+    rows = [
+        [
+            _subject(meeting),
+            _organizer(meeting),
+            meeting["joinMeetingId"],
+            meeting["passcode"] or "(none)",
+            meeting["joinUrl"],
+        ]
+        for meeting in answer["value"]
+    ]
+    headings = ("subject", "organizer", "joinMeetingId", "passcode", "join URL")
+    print_table(headings, rows, empty="no meetings")
+
+
+def _subject(meeting: Json) -> str:
+    return printable(meeting["subject"] or ("(ad hoc)" if meeting["isAdHoc"] else "(no subject)"))
+
+
+def _organizer(meeting: Json) -> str:
+    return printable(meeting["organizer"]["displayName"] or meeting["organizer"]["id"])
 
 
 def _show_lobby(answer: Json) -> None:
-    for guest in answer["value"]:
-        print(f"{guest['participantId']}  {guest['displayName'] or ''}  since {guest['since']}")
-    if not answer["value"]:
-        print("nobody waits")
+    rows = [
+        [guest["displayName"] or "", guest["participantId"], guest["since"]]
+        for guest in answer["value"]
+    ]
+    print_table(("name", "participant id", "since"), rows, empty="nobody waits")
 
 
 def _show_decision(answer: Json) -> None:
-    print(f"{answer['displayName'] or answer['participantId']}: {answer['decision']}")
+    print(f"{printable(answer['displayName'] or answer['participantId'])}: {answer['decision']}")

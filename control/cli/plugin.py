@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from .errors import FAILED, NOT_FOUND, USAGE, CliError, plugin_error
+from .completion import complete_plugin
+from .errors import FAILED, NOT_FOUND, OK, USAGE, CliError, plugin_error
+from .output import JsonOption, print_json, print_table, progress_bar
 
 if TYPE_CHECKING:
+    from mixminus.media.plugins.conformance import Finding
     from mixminus.media.plugins.contract import PluginFactory, Stream
 
 NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 MAX_NAME: Final = 40
 SHOWN_EVENTS: Final = 20
-FRAME_S: Final = 0.02
 
 PluginArgument = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="A plugin's name, module:attr, or path.py[:attr]."),
+    typer.Argument(
+        metavar="NAME",
+        help="A plugin's name, module:attr, or path.py[:attr].",
+        autocompletion=complete_plugin,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -37,7 +43,11 @@ OnOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the ``plugin`` commands."""
-    group = typer.Typer(help="Find, make, try and check audio plugins.", add_completion=False)
+    group = typer.Typer(
+        help="Find, make, try and check audio plugins.",
+        add_completion=False,
+        no_args_is_help=True,
+    )
     group.command("list")(list_)
     group.command("show")(show)
     group.command("new")(new)
@@ -46,28 +56,47 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="plugin")
 
 
-def list_() -> None:
-    """List the plugins that have a name: built in, or of an installed package."""
-    from rich.console import Console
-    from rich.table import Table
+def list_(as_json: JsonOption = False) -> None:
+    """List the plugins that have a name.
 
+    They are built in, or come with an installed package.
+
+    Example: mixminus plugin list --json
+    """
     from mixminus.media.plugins.registry import list_plugins
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "from", "what it does"):
-        table.add_column(heading)
-    for info in list_plugins():
-        table.add_row(info.name, info.origin, _summary(info.name))
-    Console(highlight=False, soft_wrap=True).print(table)
+    found = [
+        {
+            "name": info.name,
+            "origin": info.origin,
+            "reference": info.reference,
+            "summary": _summary(info.name),
+        }
+        for info in list_plugins()
+    ]
+    if as_json:
+        print_json({"value": found})
+        return
+    rows = [[each["name"], each["origin"], each["summary"]] for each in found]
+    print_table(("name", "from", "what it does"), rows, empty="no plugins")
 
 
-def show(name: PluginArgument) -> None:
-    """Show what a plugin does and its settings."""
+def show(name: PluginArgument, as_json: JsonOption = False) -> None:
+    """Show what a plugin does and its settings.
+
+    Example: mixminus plugin show gain
+    """
     import inspect
 
     with _one_line_errors():
         factory = _resolve(name)
-    print(_plain(inspect.getdoc(factory) or "It has no docstring."))
+    documentation = _plain(inspect.getdoc(factory) or "It has no docstring.")
+    if as_json:
+        from ..console.plugin_kinds import schema_of
+
+        print_json({"name": name, "documentation": documentation, "schema": schema_of(factory)})
+        return
+    print(documentation)
     rows = list(_settings(factory))
     print("\nsettings:" if rows else "\nno settings")
     for row in rows:
@@ -80,8 +109,12 @@ def new(
         Path | None,
         typer.Option("--dir", help="Where to.", show_default="mixminus-NAME, here"),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Make a package with one plugin, its settings, and a test that passes."""
+    """Make a package with a plugin and a test that passes.
+
+    Example: mixminus plugin new softer
+    """
     from mixminus.media.plugins.builtin import PLUGINS
 
     from .plugin_template import files_of
@@ -109,7 +142,10 @@ def new(
         raise CliError(f"{root} is there already: expected a new directory") from None
     except OSError as exc:
         raise CliError(f"cannot write {exc.filename}: {exc.strerror}") from None
-    print(f"made {root}. Next: cd {root} && pip install -e . && python -m pytest")
+    if as_json:
+        print_json({"directory": str(root), "files": sorted(files_of(name))})
+    else:
+        print(f"made {root}. Next: cd {root} && pip install -e . && python -m pytest")
 
 
 def run(
@@ -123,8 +159,11 @@ def run(
     all_events: Annotated[
         bool, typer.Option("--all-events", help="Print more than the first 20 events.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> int:
-    """Run a plugin on a file, offline, and tell what it said and how long each frame took.
+    """Run a plugin on a file, offline.
+
+    It tells what the plugin said, and how long each frame took.
 
     OUT begins with IN's first sample; a plugin that is late ends so much later. Exits 1 when the
     plugin failed on a frame: such frames are in OUT as they came.
@@ -133,114 +172,94 @@ def run(
     """
     from mixminus.media.pipeline import AudioFileError
 
+    from .plugin_run import EventLines, run_on_file
+
     if out.suffix.lower() != ".wav":
         raise CliError(f"OUT: expected a name that ends in .wav, got {out}", USAGE)
     if out.exists() and source.exists() and out.samefile(source):
         raise CliError(f"OUT: expected another file than IN, got {out} for both", USAGE)
-    with _one_line_errors():
+    config, stream = _config(settings), _stream(on)
+    values: list[dict[str, Any]] = []
+    with _one_line_errors(), progress_bar(name, None) as bar:
+        lines = EventLines(bar.say, None if all_events else SHOWN_EVENTS)
+
+        def note(at_s: float, event: str, value: Any) -> None:
+            if as_json:
+                values.append({"at": round(at_s, 2), "name": event, "value": value})
+            else:
+                lines.note(at_s, event, value)
+
         try:
-            return _run(name, source, out, _config(settings), _stream(on), all_events)
+            made = run_on_file(
+                _resolve(name),
+                config,
+                stream,
+                source,
+                out,
+                on_event=note,
+                on_second=bar.advance_to,
+            )
         except AudioFileError as exc:
             raise CliError(str(exc), FAILED if source.exists() else NOT_FOUND) from None
         except OSError as exc:
             raise CliError(f"cannot write {out}: {exc.strerror or exc}") from None
+        lines.finish()
+    if as_json:
+        print_json({**made.as_json(), "values": values, "outFile": str(out)})
+    else:
+        print(made.timing())
+        if made.is_truncated:
+            print(f"{source} goes on past {made.seconds:.0f} s: the rest was left out")
+        print(f"wrote {out}")
+    if made.faults:
+        raise CliError(f"{name} failed on {len(made.faults)} frames; {made.faults[0]}")
+    return OK
 
 
-def check(name: PluginArgument, settings: SetOption = None, on: OnOption = "inbound") -> int:
-    """Check that a plugin keeps the contract; exits 1 when it does not.
+def check(
+    name: PluginArgument,
+    settings: SetOption = None,
+    on: OnOption = "inbound",
+    as_json: JsonOption = False,
+) -> int:
+    """Check that a plugin keeps the contract.
+
+    Exits 1 when it does not.
 
     Shape, silence, full scale, NaN, time, latency, a fresh start, two calls at once, events, and
     what it leaves behind. The same from pytest: mixminus.media.plugins.conformance.
+
+    Example: mixminus plugin check ./my_plugin.py --set gain_db=3
     """
     from mixminus.media.plugins.conformance import check_conformance
 
     with _one_line_errors():
         findings = check_conformance(_resolve(name), _config(settings), stream=_stream(on))
-    for finding in findings:
-        print(f"{'ok  ' if finding.is_kept else 'FAIL'}  {finding.check:<14}  {finding.detail}")
     failed = sum(not finding.is_kept for finding in findings)
+    if as_json:
+        checks = [
+            {"check": finding.check, "ok": finding.is_kept, "detail": finding.detail}
+            for finding in findings
+        ]
+        print_json({"plugin": name, "ok": not failed, "checks": checks})
+        return FAILED if failed else OK
+    for finding, detail in zip(findings, _details(findings), strict=True):
+        print(f"{'ok  ' if finding.is_kept else 'FAIL'}  {finding.check:<14}  {detail}")
     print(f"{name}: {len(findings) - failed} of {len(findings)} checks passed")
-    return FAILED if failed else 0
+    return FAILED if failed else OK
 
 
-def _run(
-    name: str,
-    source: Path,
-    out: Path,
-    config: dict[str, Any],
-    stream: Stream,
-    all_events: bool,
-) -> int:
-    from itertools import chain
-    from time import perf_counter_ns
-
-    from mixminus.media.pcm import FRAME_SAMPLES, FRAME_TICKS, AudioFrame
-    from mixminus.media.pipeline import WavWriter, open_audio
-    from mixminus.media.plugins.offline import OfflinePlugin, PluginFaultError
-    from mixminus.media.plugins.probes import silence
-
-    events = _Events(all_events)
-    faults: list[str] = []
-    times_ns: list[int] = []
-    plugin = OfflinePlugin(_resolve(name), config, stream=stream, on_value=events.note)
-    with open_audio(source) as decoder, plugin, WavWriter(out) as writer:
-        tail = (silence(1) for _ in range(-(-plugin.latency_samples // FRAME_SAMPLES)))
-        for index, pcm in enumerate(chain(decoder, tail)):
-            events.frame = index
-            frame = AudioFrame.of(pcm, index * FRAME_TICKS)
-            began_ns = perf_counter_ns()
-            try:
-                made = plugin.process(frame)
-            except PluginFaultError as exc:
-                # As in a call: this frame goes past the plugin.
-                faults.append(f"the frame at {index * FRAME_S:.2f} s: {exc}")
-                made = frame
-            times_ns.append(perf_counter_ns() - began_ns)
-            writer.write(made)
-    events.finish()
-    print(_timing(times_ns, plugin.own_times_ns))
-    if decoder.truncated:
-        print(f"{source} goes on past {len(times_ns) * FRAME_S:.0f} s: the rest was left out")
-    print(f"wrote {out}")
-    if faults:
-        raise CliError(f"{name} failed on {len(faults)} frames; {faults[0]}")
-    return 0
-
-
-class _Events:
-    """Prints what a plugin tells, with the time in the file."""
-
-    def __init__(self, is_all: bool) -> None:
-        self.frame = 0
-        self._is_all = is_all
-        self._count = 0
-
-    def note(self, name: str, value: Any) -> None:
-        """Take one event. Thread: any."""
-        self._count += 1
-        if self._is_all or self._count <= SHOWN_EVENTS:
-            print(f"{self.frame * FRAME_S:9.2f} s  {name}  {json.dumps(value, default=str)}")
-
-    def finish(self) -> None:
-        """Say how much was not printed."""
-        if not self._is_all and self._count > SHOWN_EVENTS:
-            print(f"... and {self._count - SHOWN_EVENTS} more events (--all-events)")
-
-
-def _timing(times_ns: list[int], own_times_ns: list[int]) -> str:
-    import numpy as np
-
-    from mixminus.media.plugins.contract import BUDGET_MS
-
-    times_ms, own_ms = np.array(times_ns) / 1e6, np.array(own_times_ns) / 1e6
-    p50, p99, longest = (*np.percentile(times_ms, (50, 99)), times_ms.max())
-    share = times_ms.sum() / (1000.0 * FRAME_S * times_ms.size)
-    over = int(np.count_nonzero(own_ms > BUDGET_MS))
-    return (
-        f"{times_ms.size} frames of 20 ms: p50 {p50:.3f} ms, p99 {p99:.3f} ms, max {longest:.3f} ms"
-        f" a frame; real-time factor {share:.4f} ({1 / share:.0f} times as fast as a call);"
-        f" {over} took more than {BUDGET_MS:g} ms of their own"
-    )
+def _details(findings: Sequence[Finding]) -> Iterator[str]:
+    """Return each finding's detail; one that was said already is pointed to."""
+    said: dict[str, str] = {}
+    for finding in findings:
+        if finding.is_kept:
+            yield finding.detail
+        elif finding.detail in said:
+            yield f"the same as {said[finding.detail]}"
+        else:
+            said[finding.detail] = finding.check
+            yield finding.detail
 
 
 @contextmanager

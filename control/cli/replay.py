@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .errors import FAILED, NOT_FOUND, OK, CliError
+from .output import JsonOption, print_json
 
 if TYPE_CHECKING:
     from ..replay.run import ReplayResult
@@ -32,14 +31,15 @@ def replay(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 when the bot did not do what it did then.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> int:
-    """Run a bot offline through a call that a host captured (MIXMINUS_CAPTURE=true).
+    """Run a bot offline through a call that a host captured.
 
-    Time is virtual: an hour takes as long as the bot needs for it. What the bot says is compared
-    with what was said then, sample for sample. It must take its time from the frames, from
-    asyncio.sleep or from loop.time(): what it does by time.time, time.monotonic, datetime.now or
-    threads of its own is another each time. Exits 1 when the bot failed.
+    A host captures with MIXMINUS_CAPTURE=true. Time is virtual: an hour takes as long as the bot
+    needs for it. What the bot says is compared with what was said then, sample for sample. It must
+    take its time from the frames, from asyncio.sleep or from loop.time(): what it does by
+    time.time, time.monotonic, datetime.now or threads of its own is another each time. Exits 1
+    when the bot failed.
 
     Example: mixminus replay .mixminus/recordings/20260101T120000Z-0a1b2c3d examples/echo_bot.py
     """
@@ -47,8 +47,8 @@ def replay(
 
     from ..host.bot import BotFileError, load_bot
     from ..replay.run import replay as run
+    from .running import log_to_stderr
 
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     path = capture / CAPTURE_NAME if capture.is_dir() else capture
     if not path.is_file():
         raise CliError(f"no capture {path}", NOT_FOUND)
@@ -59,7 +59,8 @@ def replay(
     recordings = None if out_dir is None else out_dir / "recordings"
     try:
         # What the bot prints is not part of the JSON.
-        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        quiet = redirect_stdout(sys.stderr) if as_json else nullcontext()
+        with log_to_stderr("warning", form="text"), quiet:
             result = run(path, bot, recordings=recordings)
         if out_dir is not None:
             _write(out_dir, result)
@@ -67,7 +68,10 @@ def replay(
         raise CliError(f"{path}: {exc}", FAILED) from None
     except OSError as exc:
         raise CliError(f"{exc.filename or path}: {exc.strerror or exc}", FAILED) from None
-    print(json.dumps(_as_json(result)) if as_json else _as_text(result))
+    if as_json:
+        print_json(_as_json(result))
+    else:
+        print(_as_text(result))
     return FAILED if result.bot_error or (check and not result.is_same) else OK
 
 

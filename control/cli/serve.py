@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
-import signal
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from .errors import AUTH, FAILED, NOT_FOUND, USAGE, CliError, plugin_error, settings_error
+from .config_option import ConfigOption
+from .errors import USAGE, CliError
 from .media_options import MediaPort, MediaPublicAddress, media_settings
+from .output import JsonLinesOption
 from .plugin_options import PluginOption, plugin_specs
+from .state_options import OwnState
 
 if TYPE_CHECKING:
-    from mixminus.media.platform import MediaPlatform
-
-    from ..host import Bot, BotHost
-    from ..service.settings import ServiceSettings
-    from ..settings import HostSettings
+    from .together import Running, Started
 
 DEV_FILE_HELP = "Use the call service that wrote this dev.json, instead of starting one."
-ENV_HELP = "Take all settings from MIXMINUS_... in the environment, as for graph.microsoft.com."
+ANSWER_S: Final = 2.0
+"""How long a call service of this machine may take to accept a connection."""
+
+ENV_HELP = "Take all settings from MIXMINUS_... and the settings file, as for graph.microsoft.com."
 
 
 def register(app: typer.Typer) -> None:
@@ -37,14 +34,13 @@ def serve(
         Path | None,
         typer.Option("--bot", help="A Python file with a Bot.", show_default="one that is silent"),
     ] = None,
-    state_dir: Annotated[
-        Path, typer.Option("--state", help="Where keys, certificates and host.json are kept.")
-    ] = Path(".mixminus"),
+    state_dir: OwnState = None,
+    config: ConfigOption = None,
     dev_file: Annotated[Path | None, typer.Option("--dev-file", help=DEV_FILE_HELP)] = None,
     embedded: Annotated[
         bool, typer.Option("--embedded", help="Start a call service in this process: the default.")
     ] = False,
-    from_env: Annotated[bool, typer.Option("--from-env", help=ENV_HELP)] = False,
+    from_env: Annotated[bool, typer.Option("--from-env", "--from-settings", help=ENV_HELP)] = False,
     bind: Annotated[
         str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")
     ] = None,
@@ -62,10 +58,15 @@ def serve(
     plugins: PluginOption = None,
     media_port: MediaPort = None,
     media_public_address: MediaPublicAddress = None,
-) -> None:
-    """Run a bot host until Ctrl-C. It prints each call's states.
+    as_json: JsonLinesOption = False,
+) -> int:
+    """Run a bot host until Ctrl-C. It logs each call's states.
 
     Example: mixminus serve --bot examples/echo_bot.py
+
+    Example: mixminus serve --bot bot.py --dev-file /var/lib/mixminus/dev.json --state bot-state
+
+    Example: mixminus serve --bot bot.py --from-env --config /etc/mixminus.toml
     """
     if (dev_file is not None) + embedded + from_env > 1:
         raise CliError("expected one of --dev-file, --embedded, --from-env", USAGE)
@@ -87,141 +88,60 @@ def serve(
         "key_file": key_file,
         "plugins": plugin_specs(plugins) if plugins else None,
     }
-    # What was not said is the environment's to say, or the default.
-    over = {name: value for name, value in options.items() if value is not None}
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
-    logging.getLogger("mixminus").setLevel(logging.INFO)
-    bot = _load(bot_file)
-    settings = _settings(dev_file, from_env, over)
-    asyncio.run(_serve(bot, settings, over, media))
+    # What was not said is the file's or the environment's to say, or the default.
+    said = {name: value for name, value in options.items() if value is not None}
+
+    from ..config.sources import SettingsSources
+    from ..devfile import DevFile
+    from ..host import Bot
+    from .running import load_bot_file, log_to_stderr, run_serving, start_errors
+    from .together import Plan, serve_until_stopped
+
+    with log_to_stderr() as logs:
+        bot = Bot() if bot_file is None else load_bot_file(bot_file)
+        with start_errors():
+            sources = SettingsSources.read(config)
+            plan = Plan(sources, logs.follow(sources.operation()), sources.console(), bot, said)
+            if dev_file is not None:
+                plan.host = sources.host(dev=DevFile.load(dev_file), **said)
+                _warn_of_silence(plan.host.graph_base_url, dev_file)
+            elif from_env:
+                plan.host = sources.host(**said)
+            else:
+                plan.service = sources.service(**plan.share_state(), **media)
+        plan.redactor = logs.redactor
+        return run_serving(lambda signals: serve_until_stopped(signals, plan, _started, as_json))
 
 
-def _load(bot_file: Path | None) -> Bot:
-    from ..host.bot import Bot, BotFileError, load_bot
+def _warn_of_silence(url: str, dev_file: Path) -> None:
+    """Say when nobody listens where the dev.json says: the bot waits for it then."""
+    import socket
+    import sys
+    from urllib.parse import urlsplit
 
-    if bot_file is None:
-        return Bot()
+    parts = urlsplit(url)
     try:
-        return load_bot(bot_file)
-    except BotFileError as exc:
-        raise CliError(str(exc), FAILED if bot_file.is_file() else NOT_FOUND) from exc
-
-
-def _settings(dev_file: Path | None, from_env: bool, over: dict[str, Any]) -> HostSettings | None:
-    """Return the host's settings, or None when a service of our own is to say them."""
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
-
-    from ..devfile import DevFile, DevFileError
-    from ..settings import HostSettings
-
-    try:
-        if dev_file is not None:
-            return HostSettings.from_dev_file(DevFile.load(dev_file), **over)
-        return HostSettings(**over) if from_env else None
-    except DevFileError as exc:
-        raise CliError(str(exc), NOT_FOUND) from None
-    except (ValidationError, SettingsError) as exc:
-        raise settings_error(exc) from None
-
-
-async def _serve(
-    bot: Bot, settings: HostSettings | None, over: dict[str, Any], media: dict[str, Any]
-) -> None:
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
-
-    from mixminus.media.platform import MediaPlatform
-    from mixminus.media.plugins.errors import PluginError
-
-    from ..host import BotHost
-    from ..store.base import StoreError
-
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    of_service = None if settings is not None else _service_settings(over, media)
-    tick_threads = 1 if of_service is None else of_service.tick_thread_count
-    async with AsyncExitStack() as stack:
-        try:
-            platform = await stack.enter_async_context(MediaPlatform(tick_threads))
-            if of_service is not None:
-                settings = await _start_service(stack, platform, of_service, over)
-            assert settings is not None
-            host = await stack.enter_async_context(BotHost(bot, settings, platform=platform))
-        except PluginError as exc:
-            raise plugin_error(exc) from exc
-        except (ValidationError, SettingsError) as exc:
-            raise settings_error(exc) from None
-        except OSError as exc:
-            raise CliError(exc.strerror or str(exc)) from exc
-        except StoreError as exc:
-            raise CliError(str(exc)) from exc
+        socket.create_connection((parts.hostname, parts.port or 443), timeout=ANSWER_S).close()
+    except OSError as exc:
         print(
-            f"{bot.name} at {host.url}; calls: mixminus call --state {over['state_dir']}",
+            f"mixminus: no call service answers at {url}: {exc.strerror or exc}; it is tried again"
+            f" until it does. Is `mixminus service --state {dev_file.parent}` running?",
+            file=sys.stderr,
             flush=True,
         )
-        await _until_stopped(host, stop)
 
 
-def _service_settings(over: dict[str, Any], media: dict[str, Any]) -> ServiceSettings:
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
+def _started(running: Running) -> Started:
+    from .together import Started
 
-    from ..service.settings import ServiceSettings
-
-    try:
-        return ServiceSettings(state_dir=over["state_dir"], **media)
-    except (ValidationError, SettingsError) as exc:
-        raise settings_error(exc) from None
-
-
-async def _start_service(
-    stack: AsyncExitStack,
-    platform: MediaPlatform,
-    of_service: ServiceSettings,
-    over: dict[str, Any],
-) -> HostSettings:
-    from ..service.service import CallService
-    from ..settings import HostSettings
-    from ..simulate.keys import local_settings
-
-    service = await stack.enter_async_context(CallService(of_service, platform=platform))
-    print(f"call service at {service.dev_file.graph_base_url}")
-    print(f"phone page at {service.urls.phone}")
-    # The simulators of this state directory may ring, too, where no real service may.
-    own = {**local_settings(of_service.state_dir, os.environ), **over}
-    return HostSettings.from_dev_file(service.dev_file, **own)
-
-
-async def _until_stopped(host: BotHost, stop: asyncio.Event) -> None:
-    """Wait for a signal, or for the bot's ``on_start`` to fail."""
-    from ..client.requests import GraphRequestError
-    from ..client.tokens import TokenError
-    from ..graph.joinurl import JoinUrlError
-    from ..host.errors import UnknownMeetingError, UnknownUserError
-
-    stopped = asyncio.create_task(stop.wait())
-    failed = asyncio.create_task(host.wait_failed())
-    try:
-        await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
-        if not failed.done():
-            return
-        error = failed.exception()
-        code = FAILED
-        if (isinstance(error, TokenError) and error.code != "unreachable") or (
-            isinstance(error, GraphRequestError) and error.status in (401, 403)
-        ):
-            code = AUTH
-        elif isinstance(error, UnknownUserError | UnknownMeetingError) or (
-            isinstance(error, GraphRequestError) and error.status == 404
-        ):
-            code = NOT_FOUND
-        elif isinstance(error, JoinUrlError):
-            code = USAGE
-        raise CliError(f"the bot's on_start failed: {error}", code) from error
-    finally:
-        stopped.cancel()
-        failed.cancel()
-        await asyncio.gather(stopped, failed, return_exceptions=True)
+    host, service, state_dir = running.host, running.service, running.state_dir
+    assert host is not None
+    started = Started(
+        {"bot": host.bot.name, "host": host.url, "state": str(state_dir)},
+        [f"{host.bot.name} at {host.url}; calls: mixminus call list --state {state_dir}"],
+    )
+    if service is not None:
+        graph, phone = service.dev_file.graph_base_url, service.urls.phone
+        started.fields |= {"graph": graph, "phone": phone}
+        started.lines[:0] = [f"call service at {graph}", f"phone page at {phone}"]
+    return started

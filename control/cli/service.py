@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import USAGE, CliError, settings_error
+from .config_option import ConfigOption
 from .media_options import MediaPort, MediaPublicAddress, media_settings
+from .output import JsonLinesOption
+from .state_options import OwnState
 
 if TYPE_CHECKING:
-    from ..service.settings import ServiceSettings
+    from .together import Running, Started
 
 
 def register(app: typer.Typer) -> None:
@@ -20,67 +21,63 @@ def register(app: typer.Typer) -> None:
 
 
 def service(
-    state: Annotated[Path, typer.Option(help="Where its store, keys and dev.json are.")] = Path(
-        ".mixminus"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one.")] = 0,
-    bind: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    host: Annotated[str, typer.Option(help="The name that clients use; default: by --bind.")] = "",
+    state_dir: OwnState = None,
+    config: ConfigOption = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="The port to listen on.", show_default="any free one"),
+    ] = None,
+    bind: Annotated[
+        str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="The name that clients use.", show_default="by --bind")
+    ] = None,
     media_port: MediaPort = None,
     media_public_address: MediaPublicAddress = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
-) -> None:
+    as_json: JsonLinesOption = False,
+) -> int:
     """Run the Graph-compatible call service until it is interrupted.
 
     DIR/dev.json says how clients find their way in: addresses, credentials, users and their tokens.
+
+    Example: mixminus service --state /var/lib/mixminus --port 9440
     """
-    import asyncio
-    import logging
+    from ..config.sources import SettingsSources
+    from .running import log_to_stderr, run_serving, start_errors
+    from .together import Plan, serve_until_stopped
 
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
-
-    from mixminus.media.plugins.errors import PluginError
-
-    from ..service.settings import ServiceSettings
-    from ..store.base import StoreError
-
-    logging.basicConfig(
-        level=logging.ERROR if quiet else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    # One line a request of the client and server libraries is more than anybody reads.
-    for name in ("httpx2", "httpcore2", "websockets", "aioice", "aiortc"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    media = media_settings(media_port, media_public_address)
-    try:
-        settings = ServiceSettings(state_dir=state, port=port, bind=bind, host=host, **media)
-    except (ValidationError, SettingsError) as error:
-        raise settings_error(error) from None
-    try:
-        asyncio.run(_run(settings, quiet=quiet))
-    except OSError as error:  # Also a port or a directory in use.
-        raise CliError(error.strerror or str(error)) from None
-    except StoreError as error:
-        raise CliError(str(error)) from None
-    except PluginError as error:
-        raise CliError(str(error), USAGE) from None
+    with log_to_stderr("error" if quiet else None) as logs:
+        options = {"state_dir": state_dir, "port": port, "bind": bind, "host": host}
+        said = {name: value for name, value in options.items() if value is not None}
+        with start_errors():
+            sources = SettingsSources.read(config)
+            plan = Plan(sources, logs.follow(sources.operation()), sources.console())
+            plan.service = sources.service(
+                **said, **media_settings(media_port, media_public_address)
+            )
+        describe = None if quiet else _started
+        plan.redactor = logs.redactor
+        return run_serving(lambda signals: serve_until_stopped(signals, plan, describe, as_json))
 
 
-async def _run(settings: ServiceSettings, *, quiet: bool) -> None:
-    import asyncio
-    import signal
-
+def _started(running: Running) -> Started:
     from ..devfile import DEV_FILE_NAME
-    from ..service.service import CallService
+    from .together import Started
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with CallService(settings) as running:
-        if not quiet:
-            print(f"call service at {running.urls.base}")
-            print(f"phone page at {running.urls.phone}")
-            print(f"clients read {settings.state_dir / DEV_FILE_NAME}", flush=True)
-        await stop.wait()
+    service = running.service
+    assert service is not None
+    dev_file = running.state_dir / DEV_FILE_NAME
+    return Started(
+        {
+            "graph": service.dev_file.graph_base_url,
+            "phone": service.urls.phone,
+            "devFile": str(dev_file),
+        },
+        [
+            f"call service at {service.urls.base}",
+            f"phone page at {service.urls.phone}",
+            f"clients read {dev_file}",
+        ],
+    )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .errors import AUTH, FAILED, NOT_FOUND, OK, USAGE, CliError
+from .output import JsonOption, print_json, printable, progress_bar
+from .state_options import STATE_DIR, HostState
 
 if TYPE_CHECKING:
     from ..host.hostfile import HostFile
@@ -22,8 +22,13 @@ KEYPAD = "0123456789*#ABCD"
 REFUSED_CODE = 1008
 
 InputOption = Annotated[
-    list[Path],
-    typer.Option("--input", help="What the caller says; once for each speaker.", metavar="FILE"),
+    list[Path] | None,
+    typer.Option(
+        "--input",
+        help="What the caller says; once for each speaker.",
+        metavar="FILE",
+        show_default="three sentences of ours",
+    ),
 ]
 BotOption = Annotated[
     str | None,
@@ -37,22 +42,18 @@ DurationOption = Annotated[
     float | None,
     typer.Option("--duration", min=0.1, max=86_400, help="Seconds.", show_default="the input's"),
 ]
-StateOption = Annotated[
-    Path, typer.Option("--state", help="The state directory that the bot's host uses.")
-]
 CaOption = Annotated[
     Path | None,
     typer.Option("--ca", help="Who vouches for the bot.", show_default="the host's authority"),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
-
-STATE_DIR = Path(".mixminus")
 
 
 def register(app: typer.Typer) -> None:
     """Add the ``simulate`` commands."""
     group = typer.Typer(
-        help="Ring a bot as a telephony service does, offline.", add_completion=False
+        help="Ring a bot as a telephony service does, offline.",
+        add_completion=False,
+        no_args_is_help=True,
     )
     group.command("acs")(acs)
     group.command("twilio")(twilio)
@@ -61,7 +62,7 @@ def register(app: typer.Typer) -> None:
 
 
 def acs(
-    inputs: InputOption,
+    inputs: InputOption = None,
     bot: BotOption = None,
     out: OutOption = None,
     unmixed: Annotated[bool, typer.Option("--unmixed", help="Send each speaker apart.")] = False,
@@ -76,13 +77,14 @@ def acs(
         str | None, typer.Option(help="The token's audience.", show_default="the simulator's")
     ] = None,
     token: Annotated[str | None, typer.Option(help="Send this token instead of our own.")] = None,
-    state_dir: StateOption = STATE_DIR,
+    state_dir: HostState = STATE_DIR,
     ca_file: CaOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Ring a bot as Azure Communication Services does.
 
-    Exits 1 when the call broke or the bot said nothing, 4 when the bot's host refused the token.
+    The bot is that of the running `mixminus serve`, unless --bot says another. Exits 1 when the
+    call broke or the bot said nothing, 4 when the bot's host refused the token.
 
     Example: mixminus simulate acs --input speech.wav --out heard.wav
     """
@@ -109,19 +111,20 @@ def acs(
 
 
 def twilio(
-    inputs: InputOption,
+    inputs: InputOption = None,
     bot: BotOption = None,
     out: OutOption = None,
     dtmf: KeysOption = "",
     duration_s: DurationOption = None,
     caller: Annotated[str, typer.Option("--from", help="Who calls.")] = "+15555550123",
-    state_dir: StateOption = STATE_DIR,
+    state_dir: HostState = STATE_DIR,
     ca_file: CaOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Ring a bot as Twilio's Media Streams do.
 
-    Exits 1 when the call broke or the bot said nothing, 4 when the bot's host refused it.
+    The bot is that of the running `mixminus serve`, unless --bot says another. Exits 1 when the
+    call broke or the bot said nothing, 4 when the bot's host refused it.
 
     Example: mixminus simulate twilio --input speech.wav --out heard.wav --dtmf 12#
     """
@@ -140,12 +143,17 @@ def twilio(
     return _ring(service, options, ca_file or _authority(bot, state_dir), as_json)
 
 
-def keys(state_dir: StateOption = STATE_DIR) -> None:
-    """Print the JWKS by which a bot host checks the ACS simulator's tokens.
+def keys(
+    state_dir: HostState = STATE_DIR,
+    _: Annotated[bool, typer.Option("--json", help="As without it: a JWKS is JSON.")] = False,
+) -> None:
+    """Print the key that the ACS simulator signs with, as a JWKS.
 
     The same is in STATE/simulate/acs-jwks.json, for MIXMINUS_ACS_KEYS_FILE.
+
+    Example: mixminus simulate keys --state .mixminus > acs-jwks.json
     """
-    print(json.dumps(_keys(state_dir).jwks(), indent=2))
+    print_json(_keys(state_dir).jwks())
 
 
 def _keys(state_dir: Path) -> SimulatorKeys:
@@ -178,17 +186,18 @@ def _checked_out(out: Path | None) -> Path | None:
 
 
 def _options(
-    name: str, inputs: list[Path], bot: str | None, state_dir: Path, **options: Any
+    name: str, inputs: list[Path] | None, bot: str | None, state_dir: Path, **options: Any
 ) -> RingOptions:
     """Read the files and find the bot: nothing is made in the state directory before that."""
     from mixminus.media.pipeline import AudioFileError, load_audio
 
+    from ..demo.files import SPEECH
     from ..simulate.ring import RingOptions
 
     if bot is not None and not bot.startswith("wss://"):
         raise CliError(f"--bot: expected a wss:// URL, got {bot!r:.80}", USAGE)
     speakers = []
-    for path in inputs:
+    for path in inputs or [SPEECH]:
         if not path.is_file():
             raise CliError(f"--input: no file {path}", NOT_FOUND)
         try:
@@ -208,6 +217,8 @@ def _authority(bot: str | None, state_dir: Path) -> Path | None:
 
 
 def _ring(service: Service, options: RingOptions, ca_file: Path | None, as_json: bool) -> int:
+    import asyncio
+
     from mixminus.media.transports.stream import StreamError
 
     from ..simulate.ring import ring
@@ -215,7 +226,8 @@ def _ring(service: Service, options: RingOptions, ca_file: Path | None, as_json:
 
     try:
         context = client_context(ca_file, system_roots=True)
-        report = asyncio.run(ring(service, options, context))
+        with progress_bar(f"ringing {options.url}", options.seconds) as bar:
+            report = asyncio.run(ring(service, options, context, on_second=bar.advance_to))
     except StreamError as exc:
         raise CliError(str(exc)) from None
     except OSError as exc:
@@ -235,10 +247,10 @@ def _running_host(state_dir: Path) -> HostFile:
 
 def _print(report: SimulationReport, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(report.as_json(), indent=2))
+        print_json(report.as_json())
         return
     for line in report.lines():
-        print(line)
+        print(printable(line))
 
 
 def _exit_code(report: SimulationReport) -> int:

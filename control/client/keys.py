@@ -129,6 +129,7 @@ class KeyCache:
         self._tried_at: float | None = None
         self._fetching: asyncio.Task[None] | None = None
         self.fetches = 0
+        self.failed_fetches = 0
         self._last_good_fetch = 0
 
     async def get(self, kid: str) -> RSAPublicKey | None:
@@ -157,6 +158,11 @@ class KeyCache:
             raise KeysUnavailableError("the signing key is not known yet", max(wait_s, RETRY_S))
         self._remember_unknown(kid)
         return None
+
+    @property
+    def age_s(self) -> float | None:
+        """How old the keys in use are; None before the first."""
+        return None if self._fetched_at is None else self._now() - self._fetched_at
 
     async def close(self) -> None:
         """Stop fetching and close the connections. Again is no error."""
@@ -206,6 +212,7 @@ class KeyCache:
                 keys_url = read_keys_url(await self._get_json(self._metadata_url))
                 keys = read_keys(await self._get_json(keys_url))
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TimeoutError) as exc:
+            self.failed_fetches += 1
             log.warning("signing keys from %s: %s", self._metadata_url, exc or type(exc).__name__)
         else:
             self._keys, self._fetched_at, self._last_good_fetch = keys, started_at, number

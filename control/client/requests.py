@@ -6,14 +6,23 @@ import asyncio
 import json
 import logging
 import random
+import re
 import ssl
+import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import httpx2
 
+from ..histogram import REQUEST_BOUNDS_S, TimeHistogram
+from ..journal import Journal
+from ..operation.call_context import step
+from ..whole_json import read_json
+from .exchanges import note_exchange
 from .tokens import TokenSource
 
 log = logging.getLogger("mixminus.control.client")
@@ -21,6 +30,7 @@ log = logging.getLogger("mixminus.control.client")
 TIMEOUT: Final = httpx2.Timeout(10.0, connect=5.0)
 MAX_ATTEMPTS: Final = 4
 MAX_WAIT_S: Final = 60.0
+_ID: Final = re.compile(r"/(?=[^/]*\d)[^/]{6,}")
 THROTTLED: Final = frozenset({429, 503})
 BROKEN_OFF: Final = frozenset({502, 504})
 """A gateway's word that it does not know what became of the request."""
@@ -106,11 +116,16 @@ class GraphClient:
         ssl_context: ssl.SSLContext,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         transport: httpx2.AsyncBaseTransport | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._tokens = tokens
+        self._journal = journal
         self._sleep = sleep
         self._root = base_url.rstrip("/")
         self._base = f"{self._root}/{version}"
+        self.answers: Counter[tuple[str, str]] = Counter()
+        """Attempts by method and status; ``unreachable`` without one."""
+        self.times = TimeHistogram(REQUEST_BOUNDS_S)
         self._http = httpx2.AsyncClient(
             # Explicit: SSL_CERT_FILE and proxies of the environment are not for us.
             verify=ssl_context,
@@ -216,7 +231,27 @@ class GraphClient:
             "Authorization": f"Bearer {token}",
             "Client-Request-Id": str(uuid.uuid4()),
         }
-        return await self._http.request(method, url, json=body, headers=headers)
+        began_s = time.perf_counter()
+        code, response = "unreachable", None
+        try:
+            with step(f"{method} {_route(url)}", "client", headers) as span:
+                response = await self._http.request(method, url, json=body, headers=headers)
+                code = str(response.status_code)
+                if span is not None:
+                    span.set_attribute("http.response.status_code", response.status_code)
+        finally:
+            took_s = time.perf_counter() - began_s
+            self.answers[method, code] += 1
+            self.times.observe(took_s)
+            if self._journal is not None:
+                note_exchange(self._journal, method, url, body, response, took_s * 1000)
+        return response
+
+
+def _route(url: str) -> str:
+    """Return the path of a request without ids, as a trace names it."""
+    path = urlsplit(url).path
+    return _ID.sub("/{id}", path)
 
 
 def _is_worth_repeating(response: httpx2.Response, may_repeat: bool) -> bool:
@@ -235,7 +270,7 @@ def _accept(response: httpx2.Response) -> GraphResponse:
     if response.status_code >= 300:
         raise GraphRequestError.from_response(response)
     try:
-        body = response.json() if response.content else None
-    except ValueError:
+        body = read_json(response.content) if response.content else None
+    except (ValueError, RecursionError):
         raise GraphRequestError(response.status_code, "", "the answer is not JSON") from None
     return GraphResponse(response.status_code, body, response.headers)

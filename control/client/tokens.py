@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -26,6 +27,15 @@ class TokenError(Exception):
         self.code = code
 
 
+@dataclass(slots=True)
+class TokenCounts:
+    """How often a token was asked for: had from the cache, fetched, or not had."""
+
+    cached: int = 0
+    fetched: int = 0
+    failed: int = 0
+
+
 class TokenSource(Protocol):
     """Whoever has access tokens."""
 
@@ -36,7 +46,7 @@ class TokenSource(Protocol):
         """
 
 
-class _Session(requests.Session):
+class AuthoritySession(requests.Session):
     """msal's HTTP: our own CA and no other, and never without a time limit."""
 
     def __init__(self, ca_file: Path | None) -> None:
@@ -47,6 +57,7 @@ class _Session(requests.Session):
             self.verify = str(ca_file)
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request, with a time limit of ours unless there is one."""
         kwargs.setdefault("timeout", HTTP_TIMEOUT_S)
         return super().request(*args, **kwargs)
 
@@ -65,8 +76,9 @@ class ClientCredentials:
         self._authority = authority.rstrip("/")
         self._client_id = client_id
         self._secret = secret
-        self._session = _Session(ca_file)
+        self._session = AuthoritySession(ca_file)
         self._applications: dict[str, msal.ConfidentialClientApplication] = {}
+        self.counts = TokenCounts()
         self._one_at_a_time = asyncio.Lock()
 
     async def token(self, *, tenant_id: str | None = None, refresh: bool = False) -> str:
@@ -76,14 +88,29 @@ class ClientCredentials:
         """
         authority = authority_of(self._authority, tenant_id)
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._acquire, authority, refresh)
+            try:
+                token, is_cached = await asyncio.to_thread(self._acquire, authority, refresh)
+            except TokenError:
+                self.counts.failed += 1
+                raise
+        self.counts.cached += is_cached
+        self.counts.fetched += not is_cached
+        return token
+
+    def fetch(self) -> str:
+        """Return a valid token of the own tenant, without a loop.
+
+        Raises: TokenError. Thread: any, while nobody else uses this object.
+        """
+        return self._acquire(self._authority, refresh=False)[0]
 
     async def close(self) -> None:
         """Close the connections to the authority. Again is no error."""
         async with self._one_at_a_time:
             self._session.close()
 
-    def _acquire(self, authority: str, refresh: bool) -> str:
+    def _acquire(self, authority: str, refresh: bool) -> tuple[str, bool]:
+        """Return a token, and whether it was in the cache."""
         try:
             application = self._application(authority)
             if refresh:
@@ -98,7 +125,7 @@ class ClientCredentials:
         if not isinstance(token, str):
             description = str(answer.get("error_description", "without a description"))
             raise TokenError(str(answer.get("error", "unknown")), description.splitlines()[0])
-        return token
+        return token, answer.get("token_source") == "cache"
 
     def _application(self, authority: str) -> msal.ConfidentialClientApplication:
         application = self._applications.get(authority)

@@ -5,7 +5,6 @@ Source: Microsoft Graph, commsNotifications; Bot Framework, "authenticate inboun
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +15,7 @@ from ..graph.notifications import (
     parse_envelope,
 )
 from ..jws import BadTokenError, check_claims, read_token
+from ..whole_json import read_json
 from .keys import KeySource
 
 LEEWAY_S: Final = 60
@@ -99,7 +99,7 @@ def parse_notifications(body: bytes) -> tuple[Notification, ...]:
     Raises: NotificationError.
     """
     try:
-        document = json.loads(body)
+        document = read_json(body)
     except (ValueError, RecursionError):
         raise NotificationError("expected JSON") from None
     notifications = parse_envelope(document)

@@ -9,9 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ..camel import camel_keys
 from .echo import ECHO_GAIN, EchoReport
 
-KINDS = ("voice", "silence", "concealed", "skipped", "late", "trimmed", "source_lapped")
+KINDS = ("voice", "silence", "concealed", "skipped", "late", "trimmed", "sourceLapped")
 FLAT_GROWTH_SHARE = 0.05
 FLAT_GROWTH_BYTES = 8 << 20
 WARM_UP_S = 60.0
@@ -83,8 +84,8 @@ class DemoReport:
         return found
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON types."""
-        return {
+        """Return the report as JSON types, its keys in camelCase."""
+        report = {
             "ok": not self.failures,
             "failures": list(self.failures),
             "missedGoals": list(self.echo.missed),
@@ -101,6 +102,7 @@ class DemoReport:
                 for name, memory in self.memory.items()
             },
         }
+        return {key: camel_keys(value) for key, value in report.items()}
 
 
 def print_report(report: DemoReport, console: Console) -> None:
@@ -150,7 +152,7 @@ def hops_table(hops: Sequence[tuple[str, Mapping[str, int]]]) -> Table:
     table = Table(title="Frames by kind at each hop", title_justify="left", header_style="bold")
     table.add_column("hop")
     for name in ("ticks", *KINDS):
-        table.add_column("lapped" if name == "source_lapped" else name, justify="right")
+        table.add_column("lapped" if name == "sourceLapped" else name, justify="right")
     for hop, counters in hops:
         table.add_row(hop, *(f"{counters.get(name, 0):,}" for name in ("ticks", *KINDS)))
     return table
@@ -169,12 +171,12 @@ def ticks_table(report: DemoReport) -> Table:
         engine = stats.get("engine")
         if not engine:
             continue
-        lateness = (engine[f"lateness_{q}_us"] for q in ("p50", "p99", "p999", "max"))
+        lateness = (engine[f"lateness{q}Us"] for q in ("P50", "P99", "P999", "Max"))
         table.add_row(
             process,
             engine["scheduling"],
             *(f"{value:.0f}" for value in lateness),
-            str(engine["late_ticks"]),
-            str(engine["skipped_ticks"]),
+            str(engine["lateTicks"]),
+            str(engine["skippedTicks"]),
         )
     return table

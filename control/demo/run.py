@@ -17,6 +17,7 @@ import numpy as np
 from mixminus.media.pcm import SAMPLE_RATE_HZ, Pcm
 from mixminus.media.pipeline import WavWriter, is_silent, load_audio
 
+from ..camel import camel_keys
 from .echo import compare
 from .processes import DemoError, Process
 from .report import DemoReport
@@ -119,6 +120,7 @@ async def call_john(options: DemoOptions, scratch: Path, progress: Progress) -> 
         problems.append(f"the softphone ended with exit code {code}: see softphone.log")
     if hosted.get("error"):
         problems.append(f"the bot failed: {hosted['error']}")
+    told, served, hosted = (camel_keys(said) for said in (told, served, hosted))
     return Outcome(told, served, hosted, processes, tuple(problems))
 
 

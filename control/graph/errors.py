@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -152,6 +153,12 @@ def throttled(retry_after_s: int) -> GraphError:
     """Refuse one request too many; it may come again after so many seconds."""
     message = "Application is over its quota: too many requests. Please try again later."
     return GraphError(429, "activityLimitReached", message, {"Retry-After": str(retry_after_s)})
+
+
+def no_more_calls(message: str, retry_after_s: float) -> GraphError:
+    """Refuse a call that may be tried again, here or elsewhere, after so many seconds."""
+    headers = {"Retry-After": str(math.ceil(retry_after_s))}
+    return GraphError(503, "serviceNotAvailable", message, headers)
 
 
 def unsupported_media_type() -> GraphError:

@@ -19,7 +19,10 @@ from ..acs.client import AcsClient, AcsConnectionError, AcsRequestError, Connect
 from ..acs.events import CallEvent, IncomingCall, SeenEvents
 from ..acs.identifiers import Identifier
 from ..acs.signing import ConnectionString
+from ..operation.admission import Admission
+from ..operation.call_context import call_task
 from .bot import Bot
+from .errors import HostBusyError
 from .parts import Peer
 from .stream_call import StreamCall
 from .streams import HostStreams, StreamTicket
@@ -126,8 +129,10 @@ class HostAcs:
         bot: Bot,
         streams: HostStreams,
         callback_uri: Callable[[], str],
+        admission: Admission | None = None,
     ) -> None:
         self.settings = settings
+        self._admission = admission
         self.client = AcsClient(settings.connection_string, ssl_context=settings.ssl_context)
         self.counters = AcsCounters()
         self._bot = bot
@@ -148,7 +153,10 @@ class HostAcs:
         unfinished = list(self._set_ups.values())
         for set_up in unfinished:
             self._fail(set_up, "the host ends")
-        ends = [self._spawn(self._hang_up(set_up.connection_id)) for set_up in unfinished]
+        ends = [
+            self._spawn(self._hang_up(set_up.connection_id), set_up.connection_id)
+            for set_up in unfinished
+        ]
         if ends:
             await asyncio.wait(ends, timeout=HANG_UP_S)
         tasks = list(self._tasks)
@@ -172,8 +180,11 @@ class HostAcs:
 
         It is given to ``@bot.on_call`` as every call is.
         Raises: ValueError; AcsRequestError, AcsConnectionError; AcsCallFailedError when nobody
-                takes it, or its stream does not come; TimeoutError.
+                takes it, or its stream does not come; TimeoutError; HostBusyError when the host
+                takes no new calls.
         """
+        if self._admission is not None and (refusal := self._admission.refusal()):
+            raise HostBusyError(refusal)
         people = [Identifier.of(who) for who in targets]
         first = people[0] if people else None
         peer = None if first is None else Peer(first.raw_id, first.value or None)
@@ -193,7 +204,7 @@ class HostAcs:
             self._fail(set_up, f"not set up: {type(exc).__name__}")
             if set_up.connection_id and not isinstance(exc, AcsCallFailedError):
                 # It may ring, or talk, with nobody here: also when the caller was cancelled.
-                self._spawn(self._hang_up(set_up.connection_id))
+                self._spawn(self._hang_up(set_up.connection_id), set_up.connection_id)
             raise
 
     async def answer(
@@ -211,17 +222,25 @@ class HostAcs:
             self._fail(set_up, "not answered")
             raise
         self._made(set_up, connection)
-        self._spawn(self._expect_stream(set_up))
+        self._spawn(self._expect_stream(set_up), connection.id)
 
     # ---- what the service tells ------------------------------------------------------------------
 
     def ring(self, event: IncomingCall) -> None:
-        """Give a call that rings to the bot; without a handler for those, answer it."""
+        """Give a call that rings to the bot; without a handler for those, answer it.
+
+        It is told that we are busy where the host takes no new calls: Event Grid would deliver it
+        again only when it rings no more.
+        """
         if not self._seen.add(event.id):
             self.counters.repeated += 1
             return
         self.counters.incoming += 1
-        self._spawn(self._let_bot_decide(IncomingAcsCall(self, event)))
+        call = IncomingAcsCall(self, event)
+        if self._admission is not None and self._admission.refusal():
+            self._spawn(self._turn_away(call, "busy"), call.id)
+        else:
+            self._spawn(self._let_bot_decide(call), call.id)
 
     def take(self, event: CallEvent) -> None:
         """Take in what became of a call."""
@@ -250,7 +269,7 @@ class HostAcs:
                 )
                 if set_up is not None:
                     self._fail(set_up, event.why)
-                    self._spawn(self._hang_up(event.connection_id))
+                    self._spawn(self._hang_up(event.connection_id), event.connection_id)
             case _:
                 log.info("call %s: %s", event.connection_id, event.type)
         if call is None and set_up is None:
@@ -327,9 +346,9 @@ class HostAcs:
             if not call.is_decided:
                 await self._turn_away(call)
 
-    async def _turn_away(self, call: IncomingAcsCall) -> None:
+    async def _turn_away(self, call: IncomingAcsCall, reason: RejectReason = "none") -> None:
         try:
-            await call.reject()
+            await call.reject(reason)
         except ACS_ERRORS as exc:
             log.warning("call %s: not rejected: %s", call.id, exc)
 
@@ -341,8 +360,8 @@ class HostAcs:
         except ACS_ERRORS as exc:
             log.warning("call %s: hanging up: %s", connection_id, exc)
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
+    def _spawn(self, work: Coroutine[object, object, None], call_id: str) -> asyncio.Task[None]:
+        task = call_task(call_id, work, f"acs {call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 
 from ..acs.events import EventError, IncomingCall, Validation, parse_call_events, parse_incoming
 from ..client.keys import KeysUnavailableError
+from ..operation.call_context import concerning
 from .replies import RequestRefusedError, read_body
 from .stream_auth import AcsTokens, StreamRefusedError
 
@@ -65,5 +66,6 @@ def add_acs(app: FastAPI, acs: HostAcs, tokens: AcsTokens) -> None:
         except EventError as exc:
             raise RequestRefusedError(400, "invalidRequest", str(exc)) from None
         for event in events:
-            acs.take(event)
+            with concerning(event.connection_id):
+                acs.take(event)
         return Response(status_code=200)

@@ -15,7 +15,7 @@ from ..client.requests import GraphConnectionError, GraphRequestError
 from ..client.tokens import TokenError
 from .call import HostedCall
 from .calls import CallReport
-from .errors import UnknownMeetingError, UnknownUserError
+from .errors import HostBusyError, UnknownMeetingError, UnknownUserError
 from .replies import RequestRefusedError, read_body
 
 if TYPE_CHECKING:
@@ -94,6 +94,10 @@ def add_admin(app: FastAPI, host: BotHost) -> None:
             raise RequestRefusedError(400, "invalidRequest", str(exc)) from None
         except GraphRequestError as exc:
             raise RequestRefusedError(exc.status, exc.code, exc.message) from None
+        except HostBusyError as exc:
+            raise RequestRefusedError(
+                503, "serviceNotAvailable", str(exc), retry_after_s=exc.retry_after_s
+            ) from None
         except (GraphConnectionError, TokenError) as exc:
             raise RequestRefusedError(502, "serviceNotAvailable", str(exc)) from None
         return JSONResponse(call.describe(), status_code=201)

@@ -17,6 +17,7 @@ from ..client.models import Operation, ToneInfo
 from ..client.requests import GraphRequestError
 from ..graph.enums import CallState, RecordingStatus
 from ..graph.notifications import Notification, normal_id
+from ..operation.call_context import call_task, concern_of
 from ..remote_state import (
     CallMirror,
     RemoteCall,
@@ -39,7 +40,6 @@ from .parts import (
     describe,
     media_of,
     shown,
-    since_ms,
 )
 from .prompts import Playable
 from .runner import GONE_CODES, GONE_GRACE_S, BotRunner
@@ -89,12 +89,12 @@ class HostedCall(CallView, CallMedia, CallVerbs):
         self.end_reason: str | None = None
         self._created_at_s = created_at_s
         self._around = surroundings
+        self._journal, self._totals = surroundings.journal, surroundings.totals
+        self._concern = concern_of(self.id)
         self._bot = surroundings.bot
-        self._client = surroundings.client
-        self._callback_uri = surroundings.callback_uri
+        self._client, self._callback_uri = surroundings.client, surroundings.callback_uri
         self._session = session
-        self._host_recordings = surroundings.recordings
-        self._host_plugins = surroundings.plugins
+        self._host_recordings, self._host_plugins = surroundings.recordings, surroundings.plugins
         is_incoming = created.get("state") == CallState.INCOMING
         first = CallState.INCOMING if is_incoming else CallState.ESTABLISHING
         self._mirror = CallMirror(merge_remote(RemoteCall(self.id, first), created))
@@ -292,6 +292,7 @@ class HostedCall(CallView, CallMedia, CallVerbs):
                     await self.hang_up()
                 continue
             if news.notification is not None:
+                self._around.handling.observe(time.monotonic() - news.arrived_s)
                 merged = self._mirror.apply(news.notification)
             else:
                 merged = self._mirror.merge_get(
@@ -309,7 +310,9 @@ class HostedCall(CallView, CallMedia, CallVerbs):
         is_roster_new = merged.roster.participants != before.roster.participants
         is_sharing_new = merged.sharing != before.sharing
         if merged.call.state is not before.call.state:
-            self._note_state()
+            self._note_state(merged.call.result.message if merged.call.result else "")
+        if is_roster_new:
+            self._note_roster(before.roster.participants, merged.roster.participants)
         self._waits.wake()
         if merged.call.is_over:
             self._end("ended by the service")
@@ -417,6 +420,7 @@ class HostedCall(CallView, CallMedia, CallVerbs):
     async def _finish(self, request: Coroutine[Any, Any, Operation]) -> Operation:
         operation = await self._ask(request)
         self._mirror = self._mirror.merge_operation(operation.id, operation.raw)
+        self._note_operation(operation.id, operation.raw)
         return await self._operations.wait(operation)
 
     def _find_operation(self, operation_id: str) -> RemoteOperation | None:
@@ -428,8 +432,10 @@ class HostedCall(CallView, CallMedia, CallVerbs):
 
     def _tell_operation(self, notification: Notification) -> None:
         data, path = notification.resource_data, notification.resource_path
-        shown_id = data.get("id") if isinstance(data, Mapping) else None
-        self._operations.tell(path[2] if len(path) > 2 else str(shown_id))
+        members = data if isinstance(data, Mapping) else {}
+        operation_id = path[2] if len(path) > 2 else str(members.get("id"))
+        self._note_operation(operation_id, members)
+        self._operations.tell(operation_id)
 
     def _hear(self, tone_info: object) -> ToneInfo | None:
         tones, new = self._mirror.tones.merge(tone_info)
@@ -455,11 +461,6 @@ class HostedCall(CallView, CallMedia, CallVerbs):
 
     # State and end.
 
-    def _note_state(self) -> None:
-        at_ms = since_ms(self._created_at_s)
-        self.states.append(StateChange(self.state, at_ms))
-        log.info("call %s: %s after %.0f ms", self.id, self.state.value, at_ms)
-
     def _end(self, reason: str) -> None:
         """Begin the end, once; what is left is closed by a task of its own."""
         if self._waits.ended.is_set():
@@ -469,9 +470,9 @@ class HostedCall(CallView, CallMedia, CallVerbs):
         if not self._mirror.call.is_over:
             end = {**(self._waits.last_word or {}), "state": CallState.TERMINATED.value}
             self._mirror = replace(self._mirror, call=merge_remote(self._mirror.call, end))
-            self._note_state()
+            self._note_state(reason)
         self._say_last_word({})
-        self._end_task = asyncio.create_task(self._close(), name=f"end {self.id}")
+        self._end_task = call_task(self._concern or self.id, self._close(), f"end {self.id}")
 
     async def _close(self) -> None:
         try:
@@ -487,7 +488,7 @@ class HostedCall(CallView, CallMedia, CallVerbs):
             self._around.on_ended(self)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=f"{name} {self.id}")
+        task = call_task(self._concern or self.id, work, f"{name} {self.id}")
         self._helpers.add(task)
         task.add_done_callback(self._helper_done)
         return task

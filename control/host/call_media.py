@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Final
 
 from mixminus.media.player import Player
 from mixminus.media.session import AudioSocket, MediaSession
@@ -12,6 +12,8 @@ from ..client.models import Participant
 from .errors import NoAudioError
 from .plugins import CallPlugins, HostPlugins
 from .recording import CallRecordings
+
+MEDIA_TITLES: Final = {True: "media back", False: "media lost"}
 
 
 class CallMedia(CallRecordings):
@@ -75,6 +77,11 @@ class CallMedia(CallRecordings):
         return self._session
 
     @property
+    def has_plugins(self) -> bool:
+        """Whether there is audio here that plugins work on, or could."""
+        return self._plugins is not None
+
+    @property
     def plugins(self) -> CallPlugins:
         """The plugins of this call, to be changed while it runs.
 
@@ -88,6 +95,7 @@ class CallMedia(CallRecordings):
         """Use the plugins of the settings on *session*, and capture it if that is asked for."""
         if self._capture is not None:
             self._capture.hear(session)
+        session.audio.on_media(lambda flows: self._tell("media", MEDIA_TITLES[flows]))
         if self._host_plugins is not None:
             self._plugins = self._host_plugins.of_call(self.id, session, self._may_store)
             self._plugins.start()

@@ -8,28 +8,36 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Final
 from urllib.parse import urljoin
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixminus.media.platform import MediaPlatform
 from mixminus.media.session import MediaSession
 
+from ..call_totals import CallTotals
 from ..client.bodies import Media, Options, Target
 from ..client.calls import CallsClient, find_meeting
 from ..client.models import CallInfo, Identity
 from ..client.requests import GraphConnectionError
-from ..graph.enums import CallState, ChangeType
+from ..graph.enums import CallState
 from ..graph.joinurl import JoinInfo
 from ..graph.notifications import Notification, normal_id
+from ..histogram import LAG_BOUNDS_S, TimeHistogram
+from ..journal import Journal
+from ..journal_titles import notification_title
+from ..operation.admission import Admission
+from ..operation.traces import Traces
 from ..replay.capture import HostCaptures
 from .bot import Bot
 from .call import HostedCall
-from .errors import UnknownMeetingError, UnknownUserError
+from .call_concerns import CallConcerns
+from .call_facts import Addresses as Addresses
+from .call_facts import CallReport as CallReport
+from .call_facts import Delivery as Delivery
+from .call_facts import incoming_call, is_guid, peer_of
+from .errors import HostBusyError, UnknownMeetingError, UnknownUserError
 from .parts import DELTA_ROSTER, MediaKind, Peer, Surroundings, media_of
 from .plugins import HostPlugins
 from .prompts import Playable, PromptFiles
@@ -40,40 +48,6 @@ log = logging.getLogger("mixminus.control.host")
 
 MAX_ENDED: Final = 100
 MAX_EARLY: Final = 256
-
-
-class Delivery(Enum):
-    """What became of a notification."""
-
-    TAKEN = auto()
-    FULL = auto()
-    """The call's handlers are behind: the service shall send it again."""
-    UNKNOWN = auto()
-    """It is about no call of this host, as the service says too."""
-    FOREIGN = auto()
-    """Its token speaks for another tenant than the call's."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallReport:
-    """What is known of a call, and how late each tick of the engine during it was."""
-
-    description: dict[str, Any]
-    lateness_us: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where the call service finds this host, and who the host is.
-
-    ``application_instance_id`` is the resource account that telephones are called from.
-    """
-
-    app_id: str
-    tenant_id: str
-    callback_uri: str
-    mp_uri: str
-    application_instance_id: str | None = None
 
 
 class HostCalls:
@@ -94,7 +68,14 @@ class HostCalls:
         recordings: HostRecordings | None = None,
         captures: HostCaptures | None = None,
         plugins: HostPlugins | None = None,
+        admission: Admission | None = None,
+        journal: Journal | None = None,
+        traces: Traces | None = None,
     ) -> None:
+        self._journal = Journal("host") if journal is None else journal
+        self.on_ended: Callable[[HostedCall], None] | None = None
+        """Called with each call that is over, while all of it can still be looked at."""
+        self._admission = admission
         self._recordings = recordings
         self._captures = captures
         self._plugins = plugins
@@ -106,7 +87,12 @@ class HostCalls:
         self._addresses = addresses
         self._calls: dict[str, HostedCall] = {}
         self._sessions: dict[str, MediaSession] = {}
+        self.concerns = CallConcerns(bot.name, traces)
+        """Which call a media session is of, for logs and traces."""
         self._ended: dict[str, CallReport] = {}
+        self.totals = CallTotals()
+        self.handling = TimeHistogram(LAG_BOUNDS_S)
+        """From a notification's arrival until the bot's handlers came to it."""
         self._creating = 0
         self._is_closing = False
         self._early: deque[tuple[Notification, str]] = deque()
@@ -153,7 +139,7 @@ class HostCalls:
         for name, user_id in self._users.items():
             if wanted in (name.casefold(), user_id.casefold()):
                 return Identity.user(user_id, name)
-        if _is_guid(name_or_id) or not self._users:
+        if is_guid(name_or_id) or not self._users:
             return Identity.user(name_or_id)
         raise UnknownUserError(f"no user {name_or_id!r}: known are {', '.join(self._users)}")
 
@@ -189,7 +175,8 @@ class HostCalls:
 
         Returns once the service took it on. *targets* are others, or more exactly said.
         Raises: UnknownUserError, GraphRequestError, TokenError; GraphConnectionError also when the
-                host is stopping (a call that the service takes on while it does is hung up);
+                host is stopping (a call that the service takes on while it does is hung up), and
+                as HostBusyError when it takes no new calls;
                 ValueError without a target, or for a telephone without an application instance.
         """
         wanted: list[Target] = [self.find_user(name) for name in (user, *users) if name is not None]
@@ -217,7 +204,7 @@ class HostCalls:
                 options=options,
             )
 
-        return await self._make(send, media, prefetch, in_default_mix, _peer(wanted))
+        return await self._make(send, media, prefetch, in_default_mix, peer_of(wanted))
 
     async def join(
         self,
@@ -285,6 +272,24 @@ class HostCalls:
 
     def deliver(self, notification: Notification, tenant_id: str) -> Delivery:
         """Hand *notification*, by a token of *tenant_id*, to its call."""
+        delivery = self._hand(notification, tenant_id)
+        if delivery is not Delivery.FOREIGN:
+            self._note(notification, delivery)
+        return delivery
+
+    def _note(self, notification: Notification, delivery: Delivery) -> None:
+        """Write down what was told, under the id by which its call is known here."""
+        call, path = self.get(notification.call_id), notification.resource_path
+        change, data = str(notification.change_type), notification.resource_data
+        self._journal.record(
+            "notification",
+            notification.call_id if call is None else call.id,
+            f"{notification_title(change, path, data)}: {delivery.name.lower()}",
+            {"changeType": change, "resource": "/".join(path), "resourceData": data},
+            direction="in",
+        )
+
+    def _hand(self, notification: Notification, tenant_id: str) -> Delivery:
         key = normal_id(notification.call_id)
         call = self._calls.get(key)
         if call is not None:
@@ -294,7 +299,7 @@ class HostCalls:
             return Delivery.TAKEN if call.deliver(notification) else Delivery.FULL
         if key in self._ended:
             return Delivery.TAKEN
-        if (resource := _incoming(notification)) is not None:
+        if (resource := incoming_call(notification)) is not None:
             return self._take_incoming(resource, tenant_id)
         if self._creating:
             # The first notifications may overtake the answer to the creation.
@@ -309,6 +314,17 @@ class HostCalls:
     # Making calls.
 
     async def _make(
+        self,
+        send: Callable[[Media], Awaitable[CallInfo]],
+        media: MediaKind,
+        prefetch: Sequence[Playable],
+        in_default_mix: bool,
+        peer: Peer,
+    ) -> HostedCall:
+        with self.concerns.made():
+            return await self._ask_for(send, media, prefetch, in_default_mix, peer)
+
+    async def _ask_for(
         self,
         send: Callable[[Media], Awaitable[CallInfo]],
         media: MediaKind,
@@ -340,6 +356,8 @@ class HostCalls:
     def _expect_open(self) -> None:
         if self._is_closing:
             raise GraphConnectionError("the host is stopping")
+        if self._admission is not None and (refusal := self._admission.refusal()):
+            raise HostBusyError(refusal)
 
     def _add(
         self,
@@ -366,20 +384,26 @@ class HostCalls:
             self._on_ended,
             self._recordings,
             self._plugins,
+            self.totals,
+            self.handling,
+            self._journal,
         )
-        call = HostedCall(
-            resource,
-            surroundings,
-            peer=peer,
-            tenant_id=tenant_id,
-            session=session,
-            created_at_s=created_at_s,
-            is_owned=is_owned,
-        )
-        self._calls[normal_id(call.id)] = call
-        if capture is not None:
-            call.be_captured(capture)
-        call.start()
+        is_incoming = resource.get("state") == CallState.INCOMING
+        with self.concerns.begun(str(resource["id"]), is_incoming=is_incoming):
+            call = HostedCall(
+                resource,
+                surroundings,
+                peer=peer,
+                tenant_id=tenant_id,
+                session=session,
+                created_at_s=created_at_s,
+                is_owned=is_owned,
+            )
+            self._calls[normal_id(call.id)] = call
+            self.totals.begin(is_incoming=call.state is CallState.INCOMING)
+            if capture is not None:
+                call.be_captured(capture)
+            call.start()
         return call
 
     def _client_of(self, tenant_id: str) -> CallsClient:
@@ -391,11 +415,16 @@ class HostCalls:
     def _open_session(self) -> MediaSession:
         session = MediaSession(self._platform, mp_uri=self._addresses().mp_uri)
         self._sessions[session.session_id] = session
+        self.concerns.add_session(session.session_id)
         return session
 
     async def _drop_session(self, session: MediaSession) -> None:
-        self._sessions.pop(session.session_id, None)
+        self._forget_session(session)
         await session.close()
+
+    def _forget_session(self, session: MediaSession) -> None:
+        self._sessions.pop(session.session_id, None)
+        self.concerns.forget_session(session.session_id)
 
     def _instance(self, addresses: Addresses) -> Identity:
         if addresses.application_instance_id is None:
@@ -413,6 +442,8 @@ class HostCalls:
             return Delivery.FOREIGN
         if self._is_closing:
             return Delivery.UNKNOWN
+        if self._admission is not None and self._admission.refusal():
+            return Delivery.BUSY
         caller = info.source
         peer = Peer(None) if caller is None else Peer(caller.id, caller.display_name)
         self._add(resource, peer, tenant_id, created_at_s=time.monotonic())
@@ -429,54 +460,31 @@ class HostCalls:
         """
         log.info("call %s: found at the service", info.id)
         others = [target for target in info.targets if target.kind != "application"]
-        peer = _peer(others) if others else Peer(None, "a meeting" if info.meeting else None)
+        peer = peer_of(others) if others else Peer(None, "a meeting" if info.meeting else None)
         is_owned = not info.is_app_hosted
         self._add(info.raw, peer, tenant_id, created_at_s=time.monotonic(), is_owned=is_owned)
         for notification in waiting:
-            self.deliver(notification, tenant_id)
+            self._hand(notification, tenant_id)
 
     def _deliver_early(self) -> None:
         early = tuple(self._early)
         self._early.clear()
         for notification, tenant_id in early:
-            self.deliver(notification, tenant_id)
+            self._hand(notification, tenant_id)
 
     def _on_ended(self, call: HostedCall) -> None:
         if call.session is not None:
-            self._sessions.pop(call.session.session_id, None)
+            self._forget_session(call.session)
         self._calls.pop(normal_id(call.id), None)
+        age_s = call.states[-1].at_ms / 1000
+        self.totals.end(call.result, age_s, bot_failed=call.bot_error is not None)
         self._ended[normal_id(call.id)] = _report(call)
+        if self.on_ended is not None:
+            self.on_ended(call)
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
-
-
-def _incoming(notification: Notification) -> Mapping[str, Any] | None:
-    """Return the call that *notification* says comes in, or None when it says something else."""
-    data = notification.resource_data
-    if notification.change_type != ChangeType.CREATED or len(notification.resource_path) != 1:
-        return None
-    if not isinstance(data, Mapping) or data.get("state") != CallState.INCOMING:
-        return None
-    # The id of the resource, not of the URL: that may be written in another form.
-    call_id = data.get("id")
-    return data if isinstance(call_id, str) else {**data, "id": notification.call_id}
-
-
-def _peer(targets: Sequence[Target]) -> Peer:
-    identities = [t if isinstance(t, Identity) else t.identity for t in targets]
-    if len(identities) == 1:
-        return Peer(identities[0].id, identities[0].display_name)
-    return Peer(None, ", ".join(i.display_name or i.id or i.kind for i in identities))
 
 
 def _report(call: HostedCall) -> CallReport:
     lateness_us = np.empty(0, np.float32) if call.session is None else call.session.lateness_us()
     return CallReport(call.describe(), lateness_us)
-
-
-def _is_guid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..call_state import ResultInfo
 from ..client.models import Operation
+from ..client.requests import GraphConnectionError
+from ..operation.admission import Refusal
 
 
 class UnknownUserError(LookupError):
@@ -12,6 +14,15 @@ class UnknownUserError(LookupError):
 
 class UnknownMeetingError(LookupError):
     """No meeting of that name is known."""
+
+
+class HostBusyError(GraphConnectionError):
+    """This host takes no new call now: it is overloaded, or stopping. Calls that stand go on."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.reason = refusal.reason
+        self.retry_after_s = refusal.retry_after_s
 
 
 class OperationFailedError(Exception):

@@ -7,9 +7,8 @@ import logging
 import os
 import secrets
 from contextlib import AsyncExitStack
-from typing import Final, Self
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit
 
 from mixminus.media.platform import MediaPlatform
 
@@ -22,22 +21,35 @@ from ..client.requests import GraphClient
 from ..client.tokens import ClientCredentials
 from ..client.webhook import TokenValidator
 from ..graph.joinurl import JoinUrlError
+from ..journal import Journal
+from ..operation.call_requests import CallRequests
+from ..operation.health import HealthPages
+from ..operation.metrics import HttpCounts
+from ..operation.operation import Operation
+from ..operation.redaction import secrets_of
+from ..operation.settings import OperationSettings
 from ..replay.capture import HostCaptures
-from ..serving import HttpsServer
+from ..serving import AsgiApp, HttpsServer
 from ..settings import HostSettings
 from ..tls import LOCAL_HOSTS, Certificate, LocalAuthority, client_context
 from .acs import AcsSettings, HostAcs
 from .acs_routes import CALLBACK_PATH as ACS_CALLBACK_PATH
 from .bot import Bot
 from .calls import Addresses, HostCalls
+from .console import HostConsole
 from .errors import UnknownMeetingError, UnknownUserError
 from .hostfile import HostFile
+from .metrics import ROLE, HostSource
 from .plugins import HostPlugins
+from .preflight import check_paths
 from .recording import HostRecordings
 from .registration import WebhookRegistration
 from .stream_auth import AcsTokens, KeyFile
 from .streams import HostStreams, StreamAccess
 from .web import CALLBACK_PATH, MEDIA_PATH, WebhookCounters, create_app
+
+if TYPE_CHECKING:
+    from ..console.console import Console
 
 log = logging.getLogger("mixminus.control.host")
 
@@ -53,18 +65,35 @@ class BotHost:
     those that come by telephony streams. ``host.records`` has
     the records of ended ones, ``host.client`` the API's methods by call id, for calls that are not
     this host's. *platform* is the process's running engine if it already has one; else the host
-    runs its own.
+    runs its own. *operation* is what that process shares: its admission decides about new calls;
+    *console* then shows the host's calls, at /console unless another role has it.
     Thread: the loop's.
     """
 
     def __init__(
-        self, bot: Bot, settings: HostSettings, *, platform: MediaPlatform | None = None
+        self,
+        bot: Bot,
+        settings: HostSettings,
+        *,
+        platform: MediaPlatform | None = None,
+        operation: Operation | None = None,
+        console: Console | None = None,
     ) -> None:
+        self._console = console
         self.bot = bot
         self.settings = settings
+        if platform is None and operation is not None:
+            platform = operation.platform
         self._owns_platform = platform is None
         self.platform = platform or MediaPlatform()
+        self._owns_operation = operation is None
+        self.operation = operation or Operation(OperationSettings(), self.platform)
+        self.operation.expect_platform(self.platform)
+        self.health = HealthPages("bot host", self.operation, describe=self._describe)
         self.admin_token = secrets.token_urlsafe(32)
+        self.journal = Journal("host", self.operation.redactor)
+        """What was told, done and seen lately."""
+        self.operation.redactor.learn(*self._secrets())
         self.webhook_counters = WebhookCounters()
         self.links_refused = 0
         context = client_context(settings.ca_file)
@@ -79,6 +108,7 @@ class BotHost:
             self._tokens,
             version=settings.graph_version,
             ssl_context=context,
+            journal=self.journal,
         )
         self._keys = KeyCache(settings.open_id_config_url, ssl_context=context)
         self.validator = TokenValidator(
@@ -98,6 +128,9 @@ class BotHost:
             recordings=self.recordings,
             captures=self._make_captures() if settings.capture else None,
             plugins=self.plugins,
+            admission=self.operation.admission,
+            journal=self.journal,
+            traces=self.operation.traces,
         )
         self._acs_keys = self._make_acs_keys()
         self.acs_tokens = self._make_acs_tokens()
@@ -108,9 +141,17 @@ class BotHost:
             url=lambda: self.url,
             recordings=self.recordings,
             plugins=self.plugins,
+            admission=self.operation.admission,
+            journal=self.journal,
         )
+        self.console_source = HostConsole(self)
+        """What a console shows and does of this host."""
         self.acs = self._make_acs()
         """Call control of Azure Communication Services; None without ``acs_connection_string``."""
+        keys = {"notifications": self._keys}
+        if isinstance(self._acs_keys, KeyCache):
+            keys["acs"] = self._acs_keys
+        self._metrics = HostSource(self, tokens=self._tokens, graph=self._graph, keys=keys)
         self._registration = WebhookRegistration(self._graph, settings.app_id)
         self._port = 0
         self._start_task: asyncio.Task[None] | None = None
@@ -124,9 +165,10 @@ class BotHost:
     async def __aenter__(self) -> Self:
         """Start serving.
 
-        Raises: PluginError, which names the setting; PortInUseError, and what the certificate's
-                files or addresses may raise as OSError.
+        Raises: ConfigError and PluginError, which name the setting; PortInUseError, and what the
+                certificate's files or addresses may raise as OSError.
         """
+        check_paths(self.settings)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._tokens.close)
             stack.push_async_callback(self._graph.close)
@@ -135,10 +177,16 @@ class BotHost:
                 stack.push_async_callback(self._acs_keys.close)
             if self._owns_platform:
                 await stack.enter_async_context(self.platform)
+            if self._owns_operation:
+                await stack.enter_async_context(self.operation)
             await stack.enter_async_context(self.plugins)
             await stack.enter_async_context(self.recordings)
+            counted = HttpCounts(CallRequests(create_app(self), self.operation.traces), ROLE)
+            for source in (self._metrics, counted):
+                self.operation.metrics.add_source(source)
+                stack.callback(self.operation.metrics.remove_source, source)
             server = HttpsServer(
-                create_app(self),
+                self._with_console(counted, stack),
                 bind=self.settings.bind,
                 port=self.settings.port,
                 certificate=self._certificate(),
@@ -159,6 +207,9 @@ class BotHost:
                     self._run_start_handler(), name="bot on_start"
                 )
                 stack.push_async_callback(self._end_start_handler)
+            stack.callback(self.operation.count_calls(lambda: len(self.calls) + len(self.streams)))
+            self.health.is_started = True
+            stack.callback(setattr, self.health, "is_started", False)
             self._stack = stack.pop_all()
         log.info("bot host %r at %s", self.bot.name, self.url)
         return self
@@ -172,6 +223,31 @@ class BotHost:
         if self._start_task is not None:
             await asyncio.shield(self._start_task)
         await asyncio.get_running_loop().create_future()
+
+    def _with_console(self, app: AsgiApp, stack: AsyncExitStack) -> AsgiApp:
+        """Return what our server is to have: *app*, with the process's console if it has one."""
+        if self._console is None:
+            return app
+        public = urlsplit(self.settings.public_url or "").hostname
+        served = self._console.join(
+            self.console_source,
+            self.journal,
+            app,
+            url=lambda: self.url,
+            hosts=() if public is None else (public,),
+            ca_file=self._authority().ca_file if self.settings.cert_file is None else None,
+        )
+        stack.push_async_callback(self._console.leave, "host")
+        return served
+
+    async def _describe(self) -> dict[str, Any]:
+        """Return what /healthz says beside the heartbeat."""
+        return {
+            "calls": len(self.calls),
+            "streams": len(self.streams),
+            "scheduling": self.platform.scheduling,
+            "plugins": self.plugins.health(),
+        }
 
     async def _run_start_handler(self) -> None:
         assert self.bot.start_handler is not None
@@ -219,6 +295,7 @@ class BotHost:
             bot=self.bot,
             streams=self.streams,
             callback_uri=lambda: self.url + ACS_CALLBACK_PATH,
+            admission=self.operation.admission,
         )
 
     def _make_acs_tokens(self) -> AcsTokens | None:
@@ -240,21 +317,22 @@ class BotHost:
         )
 
     def _make_captures(self) -> HostCaptures:
-        values = (getattr(self.settings, name) for name in type(self.settings).model_fields)
-        secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
         return HostCaptures(
-            self.recordings.store,
-            self.platform,
-            bot=self.bot.name,
-            secrets=[*secrets, self.admin_token],
+            self.recordings.store, self.platform, bot=self.bot.name, secrets=self._secrets()
         )
+
+    def _secrets(self) -> list[str]:
+        """Return what is secret by value: it is taken out of captures and of the journal."""
+        return [*secrets_of(self.settings), self.admin_token]
 
     def _certificate(self) -> Certificate:
         settings = self.settings
         if settings.cert_file is not None and settings.key_file is not None:
             return Certificate(settings.cert_file, settings.key_file)
+        public = urlsplit(settings.public_url or "").hostname
+        hosts = dict.fromkeys((*LOCAL_HOSTS, *((public,) if public else ())))
         # Into our own directory: another server of that authority may have its files in its own.
-        return self._authority().issue(*LOCAL_HOSTS, directory=settings.state_dir)
+        return self._authority().issue(*hosts, directory=settings.state_dir)
 
     def _authority(self) -> LocalAuthority:
         """Return who signs for us: the authority of the CA we were given, if its key is here."""

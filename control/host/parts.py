@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from mixminus.media.session import MediaSession
 
 from ..call_state import result_info
+from ..call_totals import CallTotals
 from ..client.bodies import AppHosted, Media, Options, Prompt, ServiceHosted
 from ..client.calls import CallsClient
 from ..client.models import ToneInfo
 from ..graph.enums import CallState
 from ..graph.notifications import Notification
+from ..histogram import LAG_BOUNDS_S, TimeHistogram
+from ..journal import Journal
 from ..remote_state import RemoteCall
 from .bot import Bot
 from .prompts import PromptFiles
@@ -64,6 +67,10 @@ class Surroundings:
     on_ended: Callable[[HostedCall], None]
     recordings: HostRecordings | None = None
     plugins: HostPlugins | None = None
+    totals: CallTotals = field(default_factory=CallTotals)
+    handling: TimeHistogram = field(default_factory=lambda: TimeHistogram(LAG_BOUNDS_S))
+    """From a notification's arrival until the bot's handlers came to it."""
+    journal: Journal = field(default_factory=lambda: Journal("host"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class News:
     participants: list[Any] | None = None
     is_latest: bool = False
     told: Told | None = None
+    arrived_s: float = field(default_factory=time.monotonic)
 
 
 def media_of(
@@ -125,7 +133,7 @@ def describe(call: HostedCall | StreamCall, notifications: Mapping[str, int]) ->
         "legs": legs,
         "audio": None if counters is None else asdict(counters.audio),
         "transport": {} if counters is None else counters.transport,
-        "recordings": call._describe_recordings(),
+        "recordings": call.described_recordings(),
         "plugins": call._describe_plugins(),
         "error": call.bot_error,
         "resultInfo": None if call.result is None else result_info(call.result),

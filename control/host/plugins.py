@@ -22,7 +22,7 @@ from mixminus.media.plugins.worker import PluginWorker, wait_closed
 from mixminus.media.session import Listener, MediaSession
 
 from ..plugin_settings import expect_streams, validate_all
-from ..plugin_totals import PluginTotals, describe_metrics
+from ..plugin_totals import PluginTotals, describe_metrics, stuck_s
 
 log = logging.getLogger("mixminus.control.host")
 
@@ -53,7 +53,9 @@ class HostPlugins:
         self._platform = platform
         self._worker = worker
         self.specs = tuple(specs)
-        self._totals = PluginTotals()
+        self.totals = PluginTotals()
+        self.on_event: OnEvent | None = None
+        """Called, on the loop, with all that happens to plugins and that they emit."""
         self._calls: set[CallPlugins] = set()
 
     async def __aenter__(self) -> Self:
@@ -92,19 +94,26 @@ class HostPlugins:
 
     def health(self) -> dict[str, Any]:
         """Return what /healthz says of plugins."""
-        living = [metrics for call in self._calls for _, metrics in call.all_metrics()]
-        return self._totals.health(self.worker, living)
+        return self.totals.health(self.worker, self.living_metrics())
+
+    def living_metrics(self) -> list[Mapping[str, PluginMetrics]]:
+        """Return what the plugins of living calls did, stream by stream."""
+        return [metrics for call in self._calls for _, metrics in call.all_metrics()]
+
+    def stuck_s(self) -> float:
+        """Return how long a plugin has held up all others; 0: none does."""
+        return 0.0 if self._worker is None else stuck_s(self._worker)
 
     def add_totals(self, metrics: Mapping[str, PluginMetrics]) -> None:
         """Keep the counts of a stream that is over."""
-        self._totals.add(metrics)
+        self.totals.add(metrics)
 
     def forget(self, call: CallPlugins) -> None:
         """Keep the counts of a call that is over."""
         if call in self._calls:
             self._calls.discard(call)
             for _, metrics in call.all_metrics():
-                self._totals.add(metrics)
+                self.totals.add(metrics)
 
 
 @dataclass(slots=True)
@@ -205,11 +214,14 @@ class CallPlugins:
         """Use a plugin no more; returns when it has let go. Raises: KeyError."""
         entry = self._entry(name)
         del self._entries[name]
-        futures = [
-            line.attached.remove(name)
+        lines = [
+            line
             for line in self._lines.values()
             if line.stream == entry.spec.on and name in line.attached.chain.names
         ]
+        for line in lines:
+            self._host.add_totals({name: line.attached.chain.metrics()[name]})
+        futures = [line.attached.remove(name) for line in lines]
         if not any(entry.spec.on == "speaker" for entry in self._entries.values()):
             self._drop_claim()
         await wait_closed(futures, CLOSE_S)
@@ -235,6 +247,15 @@ class CallPlugins:
         for chain in self._chains_with(name):
             chain.set(name, **parameters)
         entry.spec = changed
+
+    def is_bypassed(self, name: str) -> bool:
+        """Say whether frames go past a plugin because it is set so. Raises: KeyError."""
+        return self._entry(name).is_bypassed
+
+    def is_disabled(self, name: str) -> bool:
+        """Say whether a plugin was taken out of use on any of its streams. Raises: KeyError."""
+        self._entry(name)
+        return any(chain.slot(name).is_disabled for chain in self._chains_with(name))
 
     def metrics(self, name: str) -> dict[int | None, PluginMetrics]:
         """Return what a plugin did, by the source id of each speaker, or None for the one stream.
@@ -374,6 +395,8 @@ class CallPlugins:
                 event.kind,
                 event.detail,
             )
+        if self._host.on_event is not None:
+            self._host.on_event(event)
         for listener in tuple(self._listeners):
             try:
                 listener(event)

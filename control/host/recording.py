@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
@@ -28,8 +29,10 @@ from ..client.errors import CLIENT_ERRORS
 from ..client.models import Participant
 from ..graph.enums import RecordingStatus
 from ..graph.notifications import Notification
+from ..operation.call_context import call_task
 from ..replay.capture import CallCapture
 from ..settings import HostSettings
+from .diary import CallDiary
 from .errors import CallEndedError, NoAudioError, OperationFailedError
 
 if TYPE_CHECKING:
@@ -65,6 +68,11 @@ class HostRecordings:
         self.formats = formats
         self._platform = platform
         self._sweeper: asyncio.Task[None] | None = None
+        self.living: set[LiveRecording] = set()
+        """Those that are being written."""
+        self.ended: Counter[str] = Counter()
+        """Those that have ended, by the reason."""
+        self._lost_frames = 0
 
     @classmethod
     def of_settings(cls, settings: HostSettings, platform: MediaPlatform) -> Self:
@@ -104,6 +112,21 @@ class HostRecordings:
             gate.open()
         return gate
 
+    @property
+    def lost_frames(self) -> int:
+        """Ticks that are silence in a recording because the loop or the disk was too slow."""
+        return self._lost_frames + sum(live.lost_frames for live in self.living)
+
+    def follow(self, live: LiveRecording) -> None:
+        """Count a recording that began, and its end."""
+        self.living.add(live)
+        live.done.add_done_callback(lambda done: self._over(live, done.result()))
+
+    def _over(self, live: LiveRecording, report: RecordingReport) -> None:
+        self.living.discard(live)
+        self.ended[report.reason.value] += 1
+        self._lost_frames += report.lost_frames
+
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
@@ -125,10 +148,9 @@ class HostRecordings:
         return self.store.limits.retention_s
 
 
-class CallRecordings(ABC):
+class CallRecordings(CallDiary):
     """What a bot does to record one call: the same for Graph's calls and for streams."""
 
-    id: str
     peer: Peer
     _session: MediaSession | None
     _host_recordings: HostRecordings | None = None
@@ -204,8 +226,10 @@ class CallRecordings(ABC):
             self._no_recording(RecordingStatus.FAILED)
             raise
         self._living += (live,)
+        keeper.follow(live)
         live.done.add_done_callback(lambda done: self._recording_over(live, done.result()))
         log.info("call %s: recording %s", self.id, live.id)
+        self._tell("operation", f"recording {live.id}: begun")
         return live
 
     # What the parts of a call call.
@@ -245,7 +269,7 @@ class CallRecordings(ABC):
         else:
             self.recording_gate.shut(f'updateRecordingStatus said "{status}"')
 
-    def _describe_recordings(self) -> list[dict[str, Any]]:
+    def described_recordings(self) -> list[dict[str, Any]]:
         """Return what the admin API shows of this call's recordings."""
         ended = [
             {
@@ -291,6 +315,7 @@ class CallRecordings(ABC):
             report.reason.value,
             report.duration_s,
         )
+        self._tell("operation", f"recording {report.id}: {report.reason.value}")
         has_failed = report.reason in (EndReason.FAILED, EndReason.QUOTA)
         if report.reason is not EndReason.CALL_ENDED:
             self._no_recording(
@@ -302,7 +327,7 @@ class CallRecordings(ABC):
         if self._living or not self._we_said_it:
             return
         self._we_said_it = False
-        task = asyncio.create_task(self._tell_over(status), name=f"recording status {self.id}")
+        task = call_task(self.id, self._tell_over(status), f"recording status {self.id}")
         self._status_tasks = (*(t for t in self._status_tasks if not t.done()), task)
 
     async def _tell_over(self, status: RecordingStatus) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from mixminus.media.session import SessionClosedError
 
 from ..client.requests import GraphRequestError
+from ..operation.call_context import call_task, concern_of
 from .errors import CallEndedError, OperationFailedError
 from .waits import CallWaits
 
@@ -36,6 +37,7 @@ class BotRunner:
     def __init__(self, call: BotCall, waits: CallWaits) -> None:
         self._call = call
         self._waits = waits
+        self._concern = concern_of(call.id)
         self._tasks: list[asyncio.Task[None]] = []
         self.error: str | None = None
 
@@ -57,7 +59,7 @@ class BotRunner:
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run *work* as a task of the bot, which may outlive the call a little."""
-        task = asyncio.create_task(work, name=f"{name} {self._call.id}")
+        task = call_task(self._concern, work, f"{name} {self._call.id}")
         self._tasks.append(task)
         return task
 

@@ -89,6 +89,13 @@ class KeyFile:
             raise KeysUnavailableError(f"{self._path}: {why}") from None
         return self._keys.get(kid)
 
+    def check(self) -> None:
+        """Read the file now.
+
+        Raises: OSError when it cannot be read, ValueError when it is no JWKS.
+        """
+        self._refresh()
+
     def _refresh(self) -> None:
         status = self._path.stat()
         stamp = (status.st_mtime_ns, status.st_size)

@@ -17,11 +17,13 @@ from mixminus.media.transports.stream import StreamTransport
 from ..call_state import ResultInfo
 from ..client.models import Participant
 from ..graph.enums import CallState, MediaState
+from ..journal import Journal
+from ..operation.call_context import call_task
 from ..remote_state import RemoteCall
 from .bot import Bot
 from .call_media import CallMedia
 from .media_news import MediaNews
-from .parts import News, Peer, StateChange, describe, since_ms
+from .parts import News, Peer, StateChange, describe
 from .plugins import HostPlugins
 from .recording import HostRecordings
 from .runner import BotRunner
@@ -72,8 +74,10 @@ class StreamCall(CallMedia):
         hang_up: Callable[[], Awaitable[None]] | None = None,
         recordings: HostRecordings | None = None,
         plugins: HostPlugins | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.id = call_id
+        self._journal = journal
         self.origin = origin
         self.peer = peer
         self.end_reason: str | None = None
@@ -264,21 +268,16 @@ class StreamCall(CallMedia):
 
     # State and end.
 
-    def _note_state(self) -> None:
-        at_ms = since_ms(self._created_at_s)
-        self.states.append(StateChange(self.state, at_ms))
-        log.info("call %s: %s after %.0f ms", self.id, self.state.value, at_ms)
-
     def _end(self, reason: str) -> None:
         if self._waits.ended.is_set():
             return
         self._waits.ended.set()
         self.end_reason = reason
         self._call = replace(self._call, state=CallState.TERMINATED, audio=MediaState.INACTIVE)
-        self._note_state()
+        self._note_state(reason)
         self._note_idle_plugins()
         self._waits.say_last_word({})
-        self._end_task = asyncio.create_task(self._close(), name=f"end {self.id}")
+        self._end_task = call_task(self.id, self._close(), f"end {self.id}")
 
     def _note_idle_plugins(self) -> None:
         """Say which plugins heard nothing: in a mixed stream nobody is a speaker."""
@@ -308,7 +307,7 @@ class StreamCall(CallMedia):
             self._on_ended(self)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=f"{name} {self.id}")
+        task = call_task(self.id, work, f"{name} {self.id}")
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
         return task

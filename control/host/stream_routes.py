@@ -10,6 +10,7 @@ from fastapi import FastAPI, WebSocket
 from mixminus.media.transports.stream import FAILED_CODE, POLICY_CODE, StreamError
 
 from ..client.keys import KeysUnavailableError
+from .replies import RequestRefusedError
 from .sockets import AsgiSocket
 from .stream_auth import StreamRefusedError
 from .streams import STREAMS_PATH, Kind
@@ -45,10 +46,17 @@ def add_streams(app: FastAPI, host: BotHost) -> None:
 
 
 async def _take(host: BotHost, websocket: WebSocket, kind: Kind, token: str | None) -> None:
+    streams = host.streams
+    if refusal := streams.refusal(kind, token, websocket.headers):
+        streams.counters.busy += 1
+        error = RequestRefusedError(
+            503, "serviceNotAvailable", refusal.message, retry_after_s=refusal.retry_after_s
+        )
+        await websocket.send_denial_response(error.response())
+        return
     # Only an accepted WebSocket can be closed with a code; nothing of it is read before the check.
     await websocket.accept()
     socket = AsgiSocket(websocket)
-    streams = host.streams
     try:
         ticket = await streams.admit(kind, token, websocket.headers, websocket.url.path)
     except StreamRefusedError as exc:

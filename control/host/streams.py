@@ -31,6 +31,10 @@ from mixminus.media.transports.stream import (
     open_stream,
 )
 
+from ..call_totals import CallTotals
+from ..journal import Journal
+from ..operation.admission import Admission, Refusal
+from ..operation.call_context import enter_concern
 from .bot import Bot
 from .calls import CallReport
 from .parts import Peer
@@ -113,10 +117,16 @@ class HostStreams:
         url: Callable[[], str],
         recordings: HostRecordings | None = None,
         plugins: HostPlugins | None = None,
+        journal: Journal | None = None,
+        admission: Admission | None = None,
     ) -> None:
+        self._admission = admission
         self._platform = platform
         self._recordings = recordings
         self._plugins = plugins
+        self._journal = journal
+        self.on_ended: Callable[[StreamCall], None] | None = None
+        """Called with each call that is over, while all of it can still be looked at."""
         self._bot = bot
         self._access = access
         self._url = url
@@ -127,6 +137,7 @@ class HostStreams:
         self._ended: deque[CallReport] = deque(maxlen=MAX_ENDED)
         self._is_closing = False
         self.counters = StreamCounters()
+        self.totals = CallTotals()
 
     def __iter__(self) -> Iterator[StreamCall]:
         """Iterate over the calls that are not over."""
@@ -217,6 +228,17 @@ class HostStreams:
             raise StreamRefusedError("no proof is set: MIXMINUS_TWILIO_AUTH_TOKEN or a path token")
         return ticket
 
+    def refusal(self, kind: Kind, token: str | None, headers: Mapping[str, str]) -> Refusal | None:
+        """Return why a stream that comes now is to be refused, which is counted; None: it may come.
+
+        One that is expected, or goes on over another socket, belongs to a call that stands.
+        """
+        if self._admission is None or self._ticket(kind, token) is not None:
+            return None
+        if headers.get(CONNECTION_ID_HEADER) in self._calls:
+            return None
+        return self._admission.refusal()
+
     async def take(
         self,
         kind: Kind,
@@ -233,6 +255,7 @@ class HostStreams:
             raise await _close(socket, POLICY_CODE, f"expected {CONNECTION_ID_HEADER} to be an id")
         stream = await open_stream(socket, _DIALECTS[kind]())
         call_id, origin = _origin(kind, stream, headers, far_call_id, ticket)
+        enter_concern(call_id)
         before = self._calls.get(call_id)
         if before is not None and not before.is_over:
             if not stream.dialect.resumes or before.origin.dialect != kind:
@@ -298,6 +321,10 @@ class HostStreams:
             if self._calls.get(call.id) is call:
                 del self._calls[call.id]
             self._ended.append(_report(call))
+            if self.on_ended is not None:
+                self.on_ended(call)
+            age_s = call.states[-1].at_ms / 1000
+            self.totals.end(call.result, age_s, bot_failed=call.bot_error is not None)
 
         peer = None if ticket is None else ticket.peer
         call = StreamCall(
@@ -311,6 +338,7 @@ class HostStreams:
             hang_up=None if ticket is None else ticket.hang_up,
             recordings=self._recordings,
             plugins=self._plugins,
+            journal=self._journal,
         )
         self._calls[call_id] = call
         if ticket is not None:

@@ -11,7 +11,7 @@ from ..client.models import CallInfo, ContentSharingSession, Participant
 from ..graph.enums import CallState, MediaState
 from ..graph.notifications import normal_id
 from ..remote_roster import RemoteRoster, source_ids
-from ..remote_state import CallMirror, RemoteCall
+from ..remote_state import CallMirror, RemoteCall, RemoteOperation
 
 
 class CallView:
@@ -64,6 +64,11 @@ class CallView:
             people = {key: Participant.read(raw) for key, raw in roster.participants.items()}
             self._people = (roster, MappingProxyType(people))
         return self._people[1]
+
+    @property
+    def known_operations(self) -> tuple[RemoteOperation, ...]:
+        """The operations that the service told of, as far as they are remembered."""
+        return tuple(self._mirror.operations.values())
 
     @property
     def me(self) -> Participant | None:

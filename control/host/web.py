@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,12 +17,22 @@ from mixminus.media.transports.link import LinkError, LinkGrant, accept_link
 from ..client.keys import KeysUnavailableError
 from ..client.webhook import TokenRefusedError, parse_notifications
 from ..graph.notifications import NotificationError
+from ..operation.call_context import (
+    Concern,
+    concerning,
+    enter_concern,
+    request_span,
+    step,
+    watch_frames,
+)
+from ..operation.metrics import add_metrics
 from .acs_routes import add_acs
 from .admin import add_admin
 from .calls import Delivery
 from .prompts import PROMPTS_PATH
 from .replies import RequestRefusedError, read_body
 from .sockets import AsgiSocket
+from .strangers import plain_id
 from .stream_routes import add_streams
 
 if TYPE_CHECKING:
@@ -35,13 +46,21 @@ MEDIA_PATH: Final = "/media"
 
 @dataclass(slots=True)
 class WebhookCounters:
-    """What came to the webhook: posts refused, and notifications by what became of them."""
+    """What came to the webhook: posts refused, and notifications by what became of them.
+
+    ``unchecked`` posts came when no signing keys were to be had; ``behind`` are notifications of
+    calls whose handlers had too many waiting, ``busy`` of calls that came in while none were taken.
+    All of them are sent again.
+    """
 
     refused: int = 0
     malformed: int = 0
     received: int = 0
     unknown: int = 0
     foreign: int = 0
+    unchecked: int = 0
+    behind: int = 0
+    busy: int = 0
 
 
 def create_app(host: BotHost) -> FastAPI:
@@ -54,7 +73,8 @@ def create_app(host: BotHost) -> FastAPI:
     if host.acs is not None and host.acs_tokens is not None:
         add_acs(app, host.acs, host.acs_tokens)
     _add_prompts(app, host)
-    _add_health(app, host)
+    app.include_router(host.health.router())
+    add_metrics(app, host.operation.metrics)
     add_admin(app, host)
     return app
 
@@ -86,6 +106,7 @@ def _add_webhook(app: FastAPI, host: BotHost) -> None:
             log.warning("a notification was refused: %s", exc)
             raise RequestRefusedError(401, "InvalidAuthenticationToken", str(exc)) from None
         except KeysUnavailableError as exc:
+            counters.unchecked += 1
             raise RequestRefusedError(
                 503, "serviceNotAvailable", str(exc), retry_after_s=exc.retry_after_s
             ) from None
@@ -94,10 +115,16 @@ def _add_webhook(app: FastAPI, host: BotHost) -> None:
         except NotificationError as exc:
             counters.malformed += 1
             raise RequestRefusedError(400, "invalidRequest", str(exc)) from None
+        came_with = request_span()
+        refused: RequestRefusedError | None = None
         for notification in parsed:
             counters.received += 1
-            match host.calls.deliver(notification, caller.tenant_id):
+            concern = Concern(plain_id(notification), request=came_with)
+            with concerning(concern):
+                delivery = host.calls.deliver(notification, caller.tenant_id)
+            match delivery:
                 case Delivery.FULL:
+                    counters.behind += 1
                     raise RequestRefusedError(503, "serviceNotAvailable", "the call is behind")
                 case Delivery.UNKNOWN:
                     counters.unknown += 1
@@ -105,9 +132,21 @@ def _add_webhook(app: FastAPI, host: BotHost) -> None:
                     counters.foreign += 1
                     log.warning("a notification of another tenant was refused")
                     raise RequestRefusedError(403, "7505", "the call is of another tenant")
+                case Delivery.BUSY:
+                    # The others of this post are taken: they may be of calls that stand.
+                    counters.busy += 1
+                    refused = _busy(host)
                 case Delivery.TAKEN:
                     pass
+        if refused is not None:
+            raise refused
         return Response(status_code=202)
+
+
+def _busy(host: BotHost) -> RequestRefusedError:
+    retry_after_s = host.operation.settings.retry_after_s
+    message = "the host takes no new calls now"
+    return RequestRefusedError(503, "serviceNotAvailable", message, retry_after_s=retry_after_s)
 
 
 def _add_media(app: FastAPI, host: BotHost) -> None:
@@ -119,18 +158,22 @@ def _add_media(app: FastAPI, host: BotHost) -> None:
             await websocket.close(4403)
             return
         await websocket.accept()
-        session_id = ""
+        session_id, steps = "", ExitStack()
 
         def authorize(asked: str) -> LinkGrant | None:
             nonlocal session_id
             session_id = asked
             session = host.calls.session(asked)
+            if (concern := host.calls.concerns.of_session(asked)) is not None:
+                enter_concern(concern)
+                steps.enter_context(step("media link", "server"))
             return None if session is None else session.grant()
 
         try:
             admitted = await accept_link(host.platform, AsgiSocket(websocket), authorize)
         except (LinkError, ConnectionError, TimeoutError) as exc:
             host.links_refused += 1
+            steps.close()
             log.warning("a media link was refused: %s", exc)
             return
         link = admitted.link
@@ -144,6 +187,8 @@ def _add_media(app: FastAPI, host: BotHost) -> None:
                     await link.close()
                     return
                 session.attach(link)
+                steps.close()
+                watch_frames(link.counters)
                 log.info("session %s: the media link stands", session_id)
             # Not the futures themselves: a cancelled route would cancel them for everyone.
             ends: tuple[asyncio.Future[Any], ...] = (admitted.over, link.closed)
@@ -163,17 +208,3 @@ def _add_prompts(app: FastAPI, host: BotHost) -> None:
         if path is None or not path.is_file():
             raise RequestRefusedError(404, "itemNotFound", "no such prompt")
         return FileResponse(path)
-
-
-def _add_health(app: FastAPI, host: BotHost) -> None:
-    @app.get("/healthz")
-    async def health() -> dict[str, Any]:
-        """Say that the host lives, and how its engine is scheduled."""
-        return {
-            "status": "ok",
-            "role": "bot host",
-            "calls": len(host.calls),
-            "streams": len(host.streams),
-            "scheduling": host.platform.scheduling,
-            "plugins": host.plugins.health(),
-        }

@@ -13,6 +13,7 @@ from mixminus.media.transports.link import LinkError, ServiceLink
 
 from .. import call_state as cs
 from ..graph.requests import MediaConfig
+from ..operation.call_context import step, watch_frames
 from .bot_tones import BotTones
 from .gauge import Gauge
 from .ivr.hosting import make_hosted
@@ -46,7 +47,7 @@ class BotMedia:
         self._services, self._config, self._descriptor = services, config, descriptor
         self.hosted: ServiceHostedMedia | None = None
         self._link: Transport | None = None
-        self._gauge = Gauge(services.sampler)
+        self.gauge = Gauge(services.sampler)
         self._is_closed = False
 
     @property
@@ -69,7 +70,7 @@ class BotMedia:
 
     def measured(self) -> Measured | None:
         """Return how good the link's frames came and went; None: not measured."""
-        return self._gauge.measured()
+        return self.gauge.measured()
 
     async def connect(self, live: LiveCall) -> None:
         """Connect to the bot's media endpoint, or make ready what the service hosts.
@@ -79,19 +80,22 @@ class BotMedia:
         if self._descriptor is None:
             hosted = make_hosted(live)
             self.hosted = hosted
+            live.concern.set_up_over("media are the service's own")
             # Fetched at set-up, so that the first prompt need not wait; its failure is the play's.
             for info in self._config.prefetch:
                 live.spawn(self._services.prompts.of(live.app_id).prefetch(info))
             return
         try:
-            link = await self._services.edges.connect_link(live.member.leg, self._descriptor)
+            with step("media link", "client"):
+                link = await self._services.edges.connect_link(live.member.leg, self._descriptor)
         except LinkError as error:
             raise BotMediaError(str(error)) from error
         if self._is_closed:
             await link.close()
             raise BotMediaError("the call is over")
         self._link = link
-        self._gauge.follow(link)
+        watch_frames(link.counters)
+        self.gauge.follow(link)
         if isinstance(link, ServiceLink):
             self._serve(live, link)
 
@@ -123,7 +127,7 @@ class BotMedia:
     async def close(self) -> None:
         """End what carries the audio. Again is no error."""
         self._is_closed = True
-        self._gauge.close()
+        self.gauge.close()
         if self._link is not None:
             await self._link.close()
         if self.hosted is not None:

@@ -14,8 +14,9 @@ from mixminus.media.transports.sdp import SdpError
 from .. import call_state as cs
 from ..call_state import ResultInfo
 from ..graph.enums import Tone
+from ..operation.call_context import Concern, call_task, concerning
 from ..store.base import UserRow
-from .edges import CallerTransport, PacketTransport, RestartableTransport
+from .edges import AddressedTransport, CallerTransport, PacketTransport, RestartableTransport
 from .gauge import Gauge
 from .member import Member, Told
 from .records.quality import Measured
@@ -47,11 +48,12 @@ class CallerParty:
     def __init__(self, services: CallServices, call_id: str, user: UserRow, device: Device) -> None:
         self._services, self.call_id, self.user = services, call_id, user
         self.device: int | None = device.number
+        self._concern = Concern(call_id)
         self.room: Room | None = None
         self.on_end: Callable[[], None] = lambda: None
         self._member: Member | None = None
         self._transport: CallerTransport | None = None
-        self._gauge = Gauge(services.sampler)
+        self.gauge = Gauge(services.sampler)
         self._presses = Presses()
         self._flows = True
         self._missing: set[Missing] = set()
@@ -76,19 +78,34 @@ class CallerParty:
         """Whether an offer of a device was taken."""
         return self._transport is not None
 
+    @property
+    def flows(self) -> bool:
+        """Whether the device's media come, as far as they are due."""
+        return self._flows and self._transport is not None
+
+    @property
+    def far_address(self) -> tuple[str, int] | None:
+        """Where the device's packets go now; None where that is not known."""
+        transport: object = self._transport
+        return transport.far_address if isinstance(transport, AddressedTransport) else None
+
     def counters(self) -> dict[str, int]:
         """Return what became of the frames in the device's transport."""
         return {} if self._transport is None else self._transport.counters()
 
     def measured(self) -> Measured | None:
         """Return how good the packets of the present stay came and went; None: not measured."""
-        return self._gauge.measured()
+        return self.gauge.measured()
 
     async def accept(self, offer_sdp: str) -> str:
         """Take the device's offer; return the answer.
 
         Raises: SdpError; then nothing is left of it.
         """
+        with concerning(self._concern):
+            return await self._accept(offer_sdp)
+
+    async def _accept(self, offer_sdp: str) -> str:
         if self._member is not None:
             self._transport, answer_sdp = await self._answered(offer_sdp, self._member.leg)
             self._use(self._transport)
@@ -108,6 +125,7 @@ class CallerParty:
     def enter(self, room: Room, member: Member) -> None:
         """Be that member of that room from now on."""
         self.room, self._member = room, member
+        self._concern.participant_id = member.participant_id
         member.on_told = self._told
         room.join(self)
         if self._transport is not None:
@@ -140,7 +158,7 @@ class CallerParty:
         member.on_told = self._told
         if self._transport is not None:
             self._transport.move(member.leg)
-        self._gauge.restart()
+        self.gauge.restart()
         self.expect_media()
         room.join(self)
         self.send({"type": "moved", "participantId": member.participant_id})
@@ -193,9 +211,9 @@ class CallerParty:
         if self._closing is not None:
             return
         self._cancel_grace()
-        self._gauge.close()
+        self.gauge.close()
         closing = self._close(self._park())
-        self._closing = asyncio.create_task(closing, name=f"close caller {self.call_id}")
+        self._closing = call_task(self._concern, closing, f"close caller {self.call_id}")
         self._services.callers.forget(self, self._closing)
         self.on_end()
         self.send(
@@ -305,7 +323,7 @@ class CallerParty:
         if isinstance(transport, PacketTransport):
             transport.on_tone = lambda key: self.press("packets", key)
             transport.on_media = lambda flows: self._media_changed(transport, flows)
-        self._gauge.follow(transport)
+        self.gauge.follow(transport)
         self.expect_media()
 
     def _media_changed(self, transport: object, flows: bool) -> None:
@@ -372,7 +390,7 @@ class CallerParty:
             self._grace = None
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=f"caller {self.call_id}")
+        task = call_task(self._concern, work, f"caller {self.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

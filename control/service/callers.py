@@ -17,6 +17,7 @@ from ..graph.errors import GraphError
 from ..graph.joinurl import JoinUrlError, parse_join_url
 from ..graph.participants import identity_set
 from ..graph.requests import MeetingRef, Target
+from ..operation.call_context import call_task
 from ..store.base import MeetingRow, StoreError, UserRow
 from .caller import CallerParty, RtcError
 from .invitation import Answered, Ringing, UserInvitation, invite, watch_connection
@@ -60,6 +61,15 @@ class Callers:
         if self._parties.get(key) is party:
             del self._parties[key]
 
+    @property
+    def user_ids(self) -> set[str]:
+        """Who is in a conversation now."""
+        return {user_id for _, user_id in self._parties}
+
+    def __len__(self) -> int:
+        """Count the people in conversations."""
+        return len(self._parties)
+
     def device_gone(self, device: Device) -> None:
         """Hear that a device lost its signalling; if it is in a call it may come back."""
         for party in tuple(self._parties.values()):
@@ -87,7 +97,7 @@ class Callers:
                 device.send(_error(call_id, error))
 
         # The device's next messages are not kept waiting for its media.
-        self._spawn(work())
+        self._spawn(work(), call_id)
 
     async def decline(self, device: Device, call_id: str) -> None:
         """Refuse a ringing call."""
@@ -108,6 +118,7 @@ class Callers:
         self, device: Device, app_id: str, sdp: str, *, policy_recording: bool = False
     ) -> str:
         """Ring an application; return the call's id, by which the device is told of all else."""
+        self._expect_admission()
         user = self._user(device)
         services = self._services
         room = services.rooms.create(PEER_TO_PEER, organizer=_identity(user))
@@ -136,7 +147,7 @@ class Callers:
         )
         party.on_end = lambda: invitation.cancel("hangup")
         party.send({"type": "calling"})
-        self._spawn(self._until_answered(party, invitation.outcome, sdp))
+        self._spawn(self._until_answered(party, invitation.outcome, sdp), call_id)
         return call_id
 
     async def join_meeting(
@@ -150,6 +161,7 @@ class Callers:
         sdp: str,
     ) -> str:
         """Join a meeting, by its id, thread or URL; return what the signalling calls it."""
+        self._expect_admission()
         user = self._user(device)
         ref = _meeting_ref(join_meeting_id, passcode, thread_id, join_url)
         try:
@@ -187,7 +199,7 @@ class Callers:
         self.add(party)
         party.send({"type": "joined", "participantId": party_id, "inLobby": member.in_lobby})
         party.send({"type": "answered", "sdp": answer_sdp})
-        self._spawn(watch_connection(party))
+        self._spawn(watch_connection(party), party_id)
         return party_id
 
     async def tone(self, device: Device, call_id: str, key: str) -> None:
@@ -269,6 +281,10 @@ class Callers:
             raise RtcError("notInCall", "this device is not in that call")
         return party
 
+    def _expect_admission(self) -> None:
+        if refusal := self._services.admission.refusal():
+            raise RtcError("busy", refusal.message)
+
     def _expect_not_in(self, meeting: MeetingRow, user: UserRow) -> None:
         room = self._services.rooms.under_way(meeting)
         if room is not None and room.conversation.has_identity("user", user.user_id):
@@ -280,14 +296,15 @@ class Callers:
             raise RtcError("unknownUser", "the directory does not know this user any more")
         return user
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="caller")
+    def _spawn(self, work: Coroutine[Any, Any, None], call_id: str) -> None:
+        task = call_task(call_id, work, "caller")
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+            # In a context of the call: this callback has that of who started the task.
             log.error("a caller's request failed", exc_info=error)
 
 

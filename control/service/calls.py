@@ -6,28 +6,25 @@ import asyncio
 import logging
 import uuid
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mixminus.media.descriptor import DescriptorError, MediaSessionDescriptor
-from mixminus.media.platform import EngineStats
 
 from .. import call_state as cs
 from ..graph import errors
 from ..graph.enums import CallState
-from ..graph.errors import GraphError
 from ..graph.participants import identity_set
 from ..graph.requests import CallOptions, CallRequest, MediaConfig, Target
 from ..graph.resources import CallIdentity, answered_by, call_resource, incoming_call_resource
+from ..operation.call_context import concerning, enter_concern
 from ..store.base import AppRow, CallRow, MeetingRow, StoreError
 from .bot_media import BotMedia
+from .call_report import CallReport, report_of
 from .guard import AddressGuard, AddressRefusedError
 from .invitation import AppUnreachableError
-from .live_call import LiveCall, StateChange
+from .live_call import LiveCall
 from .meetings import Meetings
 from .member import Member
 from .plans import EnterPlan, Plan, RingPlan
@@ -44,23 +41,12 @@ KEPT_CALLS = 100
 END_S = 10.0
 """How long a call may take to end when the service stops."""
 
+FULL_RETRY_AFTER_S = 10.0
+"""When to try again where there are max_calls already."""
+
 LINK_SLOTS = 16
 HOSTED_SLOTS = 64
 """Ring slots of a leg whose audio this service plays and records itself: it may stall for 1.2 s."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallReport:
-    """What happened in a call, and how fast."""
-
-    app_id: str
-    tenant_id: str
-    state: str
-    states: tuple[StateChange, ...]
-    legs: dict[str, dict[str, int]]
-    transports: dict[str, dict[str, int]]
-    engine: EngineStats
-    lateness_us: NDArray[np.float32]
 
 
 class CallBook:
@@ -81,6 +67,18 @@ class CallBook:
         """How many calls are not over."""
         return len(self._living)
 
+    def __iter__(self) -> Iterator[LiveCall]:
+        """Iterate over the calls that are not over."""
+        return iter(tuple(self._living.values()))
+
+    def living_call(self, call_id: str) -> LiveCall | None:
+        """Return a living call of whatever application: for this process's own operator."""
+        return self._living.get(call_id)
+
+    def ended(self, call_id: str) -> CallReport | None:
+        """Return what happened in one of the last that are over; likewise."""
+        return self._over.get(call_id)
+
     async def end_leftovers(self) -> None:
         """End the calls of an earlier run: their media ended with it."""
         store = self._services.store
@@ -99,6 +97,8 @@ class CallBook:
         """
         if request.source_app_id not in (None, app.app_id):
             raise errors.source_identity_invalid()
+        if refusal := self._services.admission.refusal():
+            raise errors.no_more_calls(refusal.message, refusal.retry_after_s)
         if request.source_kind == "applicationInstance":
             self._expect_own_instance(request, app)
         for target in request.targets:
@@ -138,6 +138,8 @@ class CallBook:
             raise AppUnreachableError(f"the application {target.id} has no webhook")
         if self._is_closing or self.living >= services.settings.max_calls:
             raise AppUnreachableError("no more calls now")
+        if refusal := services.admission.refusal():
+            raise AppUnreachableError(refusal.message)
         call_id = call_id or str(uuid.uuid4())
         participant_id = str(uuid.uuid4())
         caller = source.member
@@ -223,7 +225,7 @@ class CallBook:
         Raises: GraphError 404.
         """
         live = self._living.get(call_id)
-        report = self._over.get(call_id) if live is None else self._report(live)
+        report = self._over.get(call_id) if live is None else report_of(live)
         if report is None or not _may_see(principal, report.app_id, report.tenant_id):
             raise errors.call_not_found()
         counts = await self._services.store.notification_counts(call_id)
@@ -314,10 +316,15 @@ class CallBook:
 
     async def _begin(self, live: LiveCall) -> None:
         self._living[live.id] = live
+        live.room.call_ids.append(live.id)
         try:
-            await live.begin()
+            with concerning(live.concern):
+                await live.begin()
+            is_incoming = live.row.resource["direction"] == "incoming"
+            self._services.call_totals.begin(is_incoming=is_incoming)
         except BaseException:
             del self._living[live.id]
+            live.room.call_ids.remove(live.id)
             await live.close()
             raise
 
@@ -338,15 +345,14 @@ class CallBook:
 
     def _expect_room_for_more(self) -> None:
         if self._is_closing or self.living >= self._services.settings.max_calls:
-            raise GraphError(
-                503, "serviceNotAvailable", "No more calls now.", {"Retry-After": "10"}
-            )
+            raise errors.no_more_calls("No more calls now.", FULL_RETRY_AFTER_S)
 
     # ---- ending ----------------------------------------------------------------------------------
 
     async def _end(self, live: LiveCall) -> None:
         try:
             async with asyncio.timeout(END_S):
+                enter_concern(live.concern)
                 await live.dispatch(cs.Ended(cs.SERVICE_STOPPED))
                 await live.ended.wait()
         except TimeoutError:
@@ -357,11 +363,12 @@ class CallBook:
             await live.close()
 
     def _call_over(self, live: LiveCall) -> None:
-        self._over[live.id] = self._report(live)
+        self._over[live.id] = report_of(live)
         while len(self._over) > KEPT_CALLS:
             self._over.popitem(last=False)
         self._living.pop(live.id, None)
         result = live.call.result
+        self._services.call_totals.end(result, live.states[-1].at_ms / 1000)
         log.info(
             "call %s: over after %.1f s, %s",
             live.id,
@@ -377,20 +384,6 @@ class CallBook:
             await self._services.store.forget_calls(KEPT_CALLS)
         except StoreError:
             log.exception("ended calls are not forgotten yet")
-
-    def _report(self, live: LiveCall) -> CallReport:
-        platform = self._services.platform
-        legs, transports = live.media_report()
-        return CallReport(
-            app_id=live.app_id,
-            tenant_id=live.tenant_id,
-            state=live.call.state.value,
-            states=tuple(live.states),
-            legs=legs,
-            transports=transports,
-            engine=platform.stats(),
-            lateness_us=platform.lateness_us(live.first_tick),
-        )
 
 
 def add_app_member(

@@ -6,10 +6,9 @@ import secrets
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from mixminus.media.bridge import Leg
 from mixminus.media.platform import MediaPlatform
@@ -24,25 +23,12 @@ from .mixer import Mixer
 from .records.history import ConversationHistory
 from .records.quality import Measured
 from .roster import RosterListener, RosterView, Watch
+from .stays import Music, SharingSession
 
 Json = dict[str, Any]
+OnRoster: TypeAlias = Callable[[Mapping[str, Json], Mapping[str, Json]], None]
 
 PEER_TO_PEER, GROUP_CALL, MEETING = "peerToPeer", "groupCall", "meeting"
-
-
-class Music(Protocol):
-    """What plays into a leg until it is closed."""
-
-    def close(self) -> None:
-        """Play no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class SharingSession:
-    """One sharing of content. The id is 64 upper-case hexadecimal digits."""
-
-    id: str
-    presenter_id: str
 
 
 class Conversation:
@@ -73,6 +59,8 @@ class Conversation:
         self._music: dict[str, tuple[Member, Music]] = {}
         self._entries: dict[str, Json] = {}
         self._sharing: SharingSession | None = None
+        self.on_roster: OnRoster | None = None
+        """Called with the entries by id, before and after each change."""
         self._changing = 0
         self._is_closed = False
 
@@ -152,6 +140,7 @@ class Conversation:
             in_lobby=in_lobby,
             hidden=hidden,
             in_default_mix=in_default_mix,
+            media_kind=media_kind,
         )
         self._members[participant_id] = member
         self.history.joined(
@@ -281,7 +270,9 @@ class Conversation:
             self._keep(entries, member.participant_id, member.describe())
         for entry_id, entry in self._galleries.items():
             self._keep(entries, entry_id, entry)
-        self._entries = entries
+        before, self._entries = self._entries, entries
+        if self.on_roster is not None and before != entries:
+            self.on_roster(before, entries)
         for participant_id, watch in tuple(self._watches.items()):
             if self._watches.get(participant_id) is watch:
                 self._tell(self._members[participant_id], watch)
@@ -381,6 +372,13 @@ class Conversation:
             legs.remove(leg)
             with self.changing():
                 self._mixer.remove_leg(leg)
+
+    def set_hears(self, listener: Member, speaker: Member, hears: bool) -> None:
+        """Let *listener* hear *speaker* or not: an operator's word on that pair, over groups."""
+        with self.changing():
+            self._mixer.wish(
+                listener, speaker, hears, self._members.values(), self._groups.values()
+            )
 
     def listeners_of(self, member: Member) -> list[Member]:
         """Return who hears *member* now."""

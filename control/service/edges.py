@@ -53,6 +53,15 @@ class PacketTransport(Protocol):
 
 
 @runtime_checkable
+class AddressedTransport(Protocol):
+    """A transport that knows where its packets go."""
+
+    @property
+    def far_address(self) -> tuple[str, int] | None:
+        """The far end's address and port now; None before they are known."""
+
+
+@runtime_checkable
 class RestartableTransport(Protocol):
     """A transport that the far end may go on with from other addresses."""
 

@@ -45,7 +45,8 @@ class RequestIds:
             "request-id": request_id,
             "client-request-id": _client_id(Headers(scope=scope)) or request_id,
         }
-        scope = {**scope, "path": normal_path(scope["path"]), IDS: ids}
+        # In place: who counts requests by their route finds it in the scope afterwards.
+        scope.update({"path": normal_path(scope["path"]), IDS: ids})
         started = False
 
         async def send_with_ids(message: Message) -> None:

@@ -9,7 +9,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from mixminus.media.quality import StreamQuality
 
-from .records.quality import Measured, QualityMeter
+from .records.quality import Measured, QualityMeter, Recent
 
 log = logging.getLogger("mixminus.control.calls")
 
@@ -115,6 +115,16 @@ class Gauge:
         """Return what there is up to now; None when nothing was measured."""
         self.sample()
         return self._meter.measured()
+
+    @property
+    def latest(self) -> StreamQuality | None:
+        """The last sample, a second old at most: costs nothing. None before the first."""
+        return self._meter.latest
+
+    @property
+    def recent(self) -> Recent:
+        """What the last five seconds came to, as of the last sample."""
+        return self._meter.recent
 
     def close(self) -> None:
         """Take a last sample; what was measured stays. Again is no error."""

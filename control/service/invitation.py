@@ -15,6 +15,7 @@ from mixminus.media.transports.sdp import SdpError
 from .. import call_state as cs
 from ..call_state import ResultInfo
 from ..graph.requests import Target
+from ..operation.call_context import call_task, concerning
 from ..store.base import StoreError, UserRow
 from .caller import CallerParty, RtcError
 from .edges import PhoneLine
@@ -88,8 +89,9 @@ class Invitation(ABC):
     def ring(self) -> None:
         """Begin; the time limit counts from now."""
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._ringing.timeout_s, self._timed_out)
-        self._begin()
+        with concerning(self.call_id):
+            self._timer = loop.call_later(self._ringing.timeout_s, self._timed_out)
+            self._begin()
 
     def cancel(self, reason: str, result: ResultInfo = cs.CANCELLED_BY_CALLER) -> None:
         """Stop ringing. Again, or after an answer, is no error."""
@@ -327,7 +329,8 @@ class AppInvitation(Invitation):
         self._live: LiveCall | None = None
 
     def _begin(self) -> None:
-        self._task = asyncio.create_task(self._ring_app(), name=f"invite {self.target.id}")
+        call_id = self._new_call_id or self.call_id
+        self._task = call_task(call_id, self._ring_app(), f"invite {self.target.id}")
 
     async def _ring_app(self) -> None:
         try:

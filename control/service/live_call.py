@@ -6,7 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, assert_never
 
 from .. import call_state as cs
@@ -16,9 +17,12 @@ from ..graph.enums import CallState, ChangeType, Tone
 from ..graph.notifications import Notification
 from ..graph.participants import RosterChange, roster_notification, sharing_notification
 from ..graph.requests import CallOptions, Target
+from ..operation.call_context import call_task, concerning
 from ..store.base import CallRow, StoreError
 from .bot_media import BotMedia, BotMediaError
+from .call_concern import call_concern
 from .conversation import Conversation
+from .gauge import Gauge
 from .invitation import Answered, Failed, Invitation, Outcome, Ringing, invite
 from .media_watch import when_media_flow
 from .member import Member
@@ -26,6 +30,7 @@ from .operations import Operations
 from .records.quality import Measured
 from .rooms import Party, Room
 from .rows import call_bodies, changed_row, other_bodies
+from .timers import Timers
 from .unbroken import Unbroken
 
 if TYPE_CHECKING:
@@ -78,15 +83,16 @@ class LiveCall:
         self._member, self._media, self._plan, self._on_over = member, media, plan, on_over
         begin = cs.Call.receive if row.resource["direction"] == "incoming" else cs.Call.create
         self.call, self._first_effects = begin(row.call_id)
-        self.operations = Operations(self)
+        self.operations = Operations(self, journal=services.journal)
         self._lock = asyncio.Lock()
-        self._unbroken = Unbroken(f"event of call {row.call_id}")
+        self.concern = call_concern(row, services.traces)
+        self._unbroken = Unbroken(self.concern)
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_back: list[str] = []
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers()
         self._stop_watching: Callable[[], None] = lambda: None
         self._met: dict[str, Party] = {}
-        self._created = time.monotonic()
+        self._created, self.created_at = time.monotonic(), datetime.now(UTC)
         self.first_tick = services.platform.stats().ticks
         self.states: list[StateChange] = []
         self.ended = asyncio.Event()
@@ -134,6 +140,11 @@ class LiveCall:
         """What plays and records for the application, when the service does that."""
         return None if self._media is None else self._media.hosted
 
+    @property
+    def gauge(self) -> Gauge | None:
+        """What measures the bot's media; None before there are any."""
+        return None if self._media is None else self._media.gauge
+
     def counters(self) -> dict[str, int]:
         """Return what became of the frames between the conversation and the bot."""
         return {} if self._media is None else self._media.counters()
@@ -142,19 +153,11 @@ class LiveCall:
         """Return how good the packets of the bot's media came and went; None: not measured."""
         return None if self._media is None else self._media.measured()
 
-    def media_report(self) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
-        """Return what became of the frames in each party's leg, and in what carried them.
-
-        The bot is "bot", the first who was met "caller"; others go by their participant ids.
-        """
-        if self._member is None:
-            return {}, {}
-        self._meet()
-        parties: dict[str, Party] = {"bot": self}
-        for participant_id, party in self._met.items():
-            parties["caller" if len(parties) == 1 else participant_id] = party
-        legs = {name: asdict(party.member.leg_counters()) for name, party in parties.items()}
-        return legs, {name: party.counters() for name, party in parties.items()}
+    def met(self) -> Mapping[str, Party]:
+        """Return who was met in the conversation so far, by participant id."""
+        for party in self.room.others(self):
+            self._met.setdefault(party.member.participant_id, party)
+        return self._met
 
     def expect_established(self) -> None:
         """Refuse an action that needs an established call.
@@ -240,7 +243,7 @@ class LiveCall:
 
     def release(self) -> None:
         """Leave the room to the others: their call goes on."""
-        self._meet()
+        self.met()
         if self.room.release(self, cs.TRANSFERRED) and self.room.is_peer_to_peer:
             self.room.end_lonely()
 
@@ -303,7 +306,7 @@ class LiveCall:
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
         """Run *work* as a task of this call, cancelled at its end; its failure ends the call."""
-        task = asyncio.create_task(self._guarded(work), name=f"call {self.id}")
+        task = call_task(self.concern, self._guarded(work), f"call {self.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         # One that is cancelled before its first step would never be begun.
@@ -312,7 +315,7 @@ class LiveCall:
 
     async def close(self) -> None:
         """Leave nothing behind, whatever state the call is in. Again is no error."""
-        self._cancel_timers()
+        self._timers.cancel_all()
         self._stop_watching()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
@@ -363,6 +366,11 @@ class LiveCall:
         if not self.states or self.states[-1].state != call.state.value:
             at_ms = round((time.monotonic() - self._created) * 1000)
             self.states.append(StateChange(call.state.value, at_ms))
+            why = f": {call.result.message}" if call.is_ending and call.result else ""
+            self.services.journal.record("state", self.id, f"{call.state.value}{why}")
+            self.services.call_totals.enter(call.state, at_ms / 1000)
+            log.info("call %s: %s%s", self.id, call.state.value, why)
+            self.concern.enter_state(call.state.value)
         self.call, self.row = call, row
         if bodies:
             self.services.notifier.wake(row.call_id)
@@ -391,7 +399,8 @@ class LiveCall:
                 case _:
                     assert_never(effect)
         if self.call.is_over:
-            self._cancel_timers()
+            self.concern.set_up_over("terminated", has_failed=True)
+            self._timers.cancel_all()
             self.services.recordings.call_ended(self.id)
             self._on_over(self)
             self.ended.set()
@@ -410,14 +419,14 @@ class LiveCall:
         if not self.settled.done():
             self.settled.set_result(Answered(self))
         self.cancel_timer("answer")
-        self._meet()
+        self.met()
         # Not before: the roster is told of once the call stands, at first all of it.
         self.conversation.listen(self.member, self)
         self._stop_watching = when_media_flow(self, lambda: self.post(cs.MediaFlows()))
 
     async def _tear_down(self, result: ResultInfo) -> None:
         """Call off what rings, end the media, leave the conversation, then say so."""
-        self._cancel_timers()
+        self._timers.cancel_all()
         self._stop_watching()
         if not self.settled.done():
             self.settled.set_result(Failed(result))
@@ -472,12 +481,8 @@ class LiveCall:
     def _leave(self, result: ResultInfo) -> None:
         """Leave the room; whoever was met there is reported on."""
         if self._member is not None:
-            self._meet()
+            self.met()
             self.room.leave(self, result)
-
-    def _meet(self) -> None:
-        for party in self.room.others(self):
-            self._met.setdefault(party.member.participant_id, party)
 
     def _end_once_stored(self) -> None:
         is_ending = self.call.state is CallState.TERMINATING
@@ -485,16 +490,9 @@ class LiveCall:
 
     def set_timer(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
         """Call *callback* in that time, unless it is cancelled or the call ends first."""
-        self.cancel_timer(name)
-        loop = asyncio.get_running_loop()
-        self._timers[name] = loop.call_later(max(0.0, seconds), callback)
+        with concerning(self.concern):
+            self._timers.set(name, seconds, callback)
 
     def cancel_timer(self, name: str) -> None:
         """Take back a timer. One that is not there is no error."""
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _cancel_timers(self) -> None:
-        for name in tuple(self._timers):
-            self.cancel_timer(name)
+        self._timers.cancel(name)

@@ -39,6 +39,8 @@ class Member:
     in_lobby: bool
     hidden: bool
     in_default_mix: bool
+    media_kind: str = "none"
+    """How its audio comes and goes: one of ``records.history.MediaKind``."""
     client_muted: bool = False
     server_muted: bool = False
     is_self_held: bool = False

@@ -9,7 +9,7 @@ from mixminus.media.bridge import Leg
 from mixminus.media.platform import MediaPlatform
 
 from .member import Member
-from .routing import PrivateRoute, routes
+from .routing import PrivateRoute, routes, with_wishes
 from .speaker_taps import SpeakerTaps
 
 SPEAKING_SLOTS = 64
@@ -29,6 +29,7 @@ class Mixer:
         """The speakers apart, for who wants them so."""
         self._last_source_id = 0
         self._heard: dict[Leg, tuple[Leg, ...] | None] = {}
+        self._wishes: dict[tuple[str, str], bool] = {}
 
     def next_source_id(self) -> int:
         """Return the number of a new stream."""
@@ -74,6 +75,10 @@ class Mixer:
         """Say to the bridge whom each member hears, where that changed; all from one tick on."""
         voices = {m.participant_id: (m.leg, *m.voices) for m in members}
         heard = routes(members, groups)
+        if self._wishes:
+            kept = ((pair, wish) for pair, wish in self._wishes.items() if heard.keys() >= {*pair})
+            self._wishes = dict(kept)
+            with_wishes(heard, members, self._wishes)
         others = len(self._bridge.legs) - 1
         changed: dict[Leg, tuple[Leg, ...] | None] = {}
         for listener in members:
@@ -98,6 +103,23 @@ class Mixer:
                 {source_ids[key]: legs for key, legs in voices.items()},
                 {key: [source_ids[speaker] for speaker in heard[key]] for key in source_ids},
             )
+
+    def wish(
+        self,
+        listener: Member,
+        speaker: Member,
+        hears: bool,
+        members: Collection[Member],
+        groups: Collection[PrivateRoute],
+    ) -> None:
+        """Have *listener* hear *speaker* or not, whatever groups say, from the next :meth:`route`.
+
+        Until it is wished otherwise, or one of them leaves; what is so anyhow needs no wish.
+        """
+        pair = listener.participant_id, speaker.participant_id
+        self._wishes.pop(pair, None)
+        if (pair[1] in routes(members, groups)[pair[0]]) != hears:
+            self._wishes[pair] = hears
 
     def hears(self, listener: Leg, speaker: Leg) -> bool:
         """Say whether what comes on *speaker* goes to *listener* now."""

@@ -60,6 +60,7 @@ class Authority:
     ) -> None:
         self._store, self._urls, self._tokens = store, urls, tokens
         self._token_key, self._notification_key = token_key, notification_key
+        self.issued = self.refused = 0
 
     def router(self) -> APIRouter:
         """Return the routes of the authority, and of the notification keys."""
@@ -81,7 +82,9 @@ class Authority:
             app = await self._authenticate(form, request.headers.get("authorization"))
             self._check_grant(form)
         except OAuthError as error:
+            self.refused += 1
             return error.response()
+        self.issued += 1
         body = {
             "token_type": "Bearer",
             "expires_in": ACCESS_TOKEN_S,

@@ -6,10 +6,12 @@ import asyncio
 import uuid
 from collections import OrderedDict
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from ..graph.notifications import Json, Notification
 from ..graph.operations import Operation, OperationStatus, Outcome, kind_of
+from ..journal import Journal
 from .ivr.queue import MediaQueue
 
 MAX_KEPT: Final = 1000
@@ -61,10 +63,15 @@ class Operations:
     Thread: the loop's.
     """
 
-    def __init__(self, live: NotifyingCall, max_kept: int = MAX_KEPT) -> None:
+    def __init__(
+        self, live: NotifyingCall, max_kept: int = MAX_KEPT, *, journal: Journal | None = None
+    ) -> None:
         self._live, self._max_kept = live, max_kept
+        self._journal = Journal("service") if journal is None else journal
         self._open: dict[str, Operation] = {}
         self._ended: OrderedDict[str, Operation] = OrderedDict()
+        self.began_at: dict[str, datetime] = {}
+        """When each that is remembered was made."""
         self._revision = 0
         self.queue = MediaQueue(live.spawn, self.finish)
         self.tones = ToneSubscription()
@@ -89,6 +96,7 @@ class Operations:
             self._next_revision(),
             **members,
         )
+        self.began_at[operation.operation_id] = datetime.now(UTC)
         self._keep(operation)
         return operation.resource()
 
@@ -121,13 +129,17 @@ class Operations:
         return None if operation is None else operation.resource()
 
     def _keep(self, operation: Operation) -> None:
+        kind = operation.kind.rpartition(".")[2].removesuffix("Operation")
+        resource = operation.resource()
+        self._journal.record("operation", self._live.id, f"{kind}: {resource['status']}", resource)
         if not operation.status.is_final:
             self._open[operation.operation_id] = operation
             return
         self._open.pop(operation.operation_id, None)
         self._ended[operation.operation_id] = operation
         while len(self._ended) > self._max_kept:
-            self._ended.popitem(last=False)
+            oldest_id, _ = self._ended.popitem(last=False)
+            del self.began_at[oldest_id]
 
     def _next_revision(self) -> int:
         self._revision += 1

@@ -10,35 +10,12 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import RedirectResponse, Response
 
+from ..web_page import file_response, no_such_file, page_headers, read_files
+from ..webphone import modules
+
 PATH: Final = "/phone"
 PAGE: Final = "phone.html"
-TYPES: Final = {
-    "css": "text/css; charset=utf-8",
-    "html": "text/html; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-}
-HEADERS: Final = {
-    # Nothing but our own files; no inline script or style, no form that leaves the page.
-    "Content-Security-Policy": "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            "img-src 'self'",
-            "connect-src 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        )
-    ),
-    "Permissions-Policy": "microphone=(self), camera=(), geolocation=(), display-capture=()",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+HEADERS: Final = page_headers()
 
 
 def page_router(app_id: str) -> APIRouter:
@@ -57,28 +34,20 @@ def page_router(app_id: str) -> APIRouter:
     @router.get(PATH)
     async def page() -> Response:
         """Return the page."""
-        return _file(PAGE, contents[PAGE])
+        return file_response(PAGE, contents[PAGE], HEADERS)
 
     @router.get(PATH + "/{name}")
     async def part(name: str) -> Response:
         """Return a file of the page."""
         if name not in contents:
-            return Response("expected a file of the page", 404, HEADERS, "text/plain")
-        return _file(name, contents[name])
+            return no_such_file(HEADERS)
+        return file_response(name, contents[name], HEADERS)
 
     return router
 
 
 def _contents(app_id: str) -> dict[str, bytes]:
-    contents = {
-        entry.name: entry.read_bytes()
-        for entry in files(__package__).joinpath("static").iterdir()
-        if entry.name.rpartition(".")[2] in TYPES
-    }
+    contents = modules() | read_files(files(__package__).joinpath("static"))
     template = Template(contents[PAGE].decode())
     contents[PAGE] = template.substitute(app_id=html.escape(app_id)).encode()
     return contents
-
-
-def _file(name: str, content: bytes) -> Response:
-    return Response(content, 200, HEADERS, TYPES[name.rpartition(".")[2]])

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mixminus.media.platform import MediaPlatform
 
 from .. import call_state as cs
 from ..call_state import ResultInfo
+from ..journal import Journal
+from ..journal_titles import roster_names
 from ..store.base import MeetingRow
 from .conversation import Conversation
 from .member import Member
@@ -26,6 +30,10 @@ log = logging.getLogger("mixminus.control.calls")
 
 PEER_TO_PEER, GROUP, MEETING = "peerToPeer", "groupCall", "meeting"
 
+KEPT_ENDED = 50
+"""Conversations that are over and can still be looked at."""
+
+Json = dict[str, Any]
 OnOver = Callable[[ConversationHistory], Awaitable[None]]
 
 
@@ -67,11 +75,21 @@ class Room:
         conversation: Conversation,
         on_empty: Callable[[Room], None],
         plugins: LegPlugins | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.conversation = conversation
-        self._plugins = plugins
+        self._plugins, self._journal = plugins, Journal("service") if journal is None else journal
+        conversation.on_roster = self._note_roster
         self.parties: dict[str, Party] = {}
+        self.names: dict[str, str] = {}
+        """What who was in here was called, by participant id: their identity may not say it."""
+        self.call_ids: list[str] = []
+        """The applications' calls that took part, by id, also those that have ended."""
+        self.created_at = datetime.now(UTC)
+        self.ended_at: datetime | None = None
         self.invitations: set[Invitation] = set()
+        self.callings: set[Invitation] = set()
+        """Those of the invitations that no application made: nobody else calls them off."""
         self.closing: set[asyncio.Task[None]] = set()
         """What its parties still do to end; the conversation is closed after it."""
         self._on_empty = on_empty
@@ -96,6 +114,7 @@ class Room:
         """Take in a party whose member is in the roster."""
         member = party.member
         self.parties[member.participant_id] = party
+        self.names[member.participant_id] = member.display_name or member.identity_id
         member.on_removed = party.end
         if self._plugins is not None and not party.is_app:
             self._plugins.attach(member, self.id)
@@ -152,6 +171,8 @@ class Room:
 
     def media_changed(self, member: Member, flows: bool) -> None:
         """Tell all others that *member*'s media were lost, or are back; of the lobby nobody."""
+        name, what = member.display_name or member.identity_id, "back" if flows else "lost"
+        self._journal.record("media", self.id, f"media {what}: {name}")
         if member.in_lobby:
             return
         for party in tuple(self.parties.values()):
@@ -161,6 +182,16 @@ class Room:
     def others(self, party: Party) -> list[Party]:
         """Return all parties but *party*."""
         return [other for other in self.parties.values() if other is not party]
+
+    def _note_roster(self, before: Mapping[str, Json], now: Mapping[str, Json]) -> None:
+        came = [now[key] for key in now if key not in before]
+        gone = [before[key] for key in before if key not in now]
+        changed = [now[key] for key in now if key in before and now[key] is not before[key]]
+        told = (("came", came), ("changed", changed), ("left", gone))
+        title = "; ".join(f"{what}: {roster_names(entries)}" for what, entries in told if entries)
+        if title:
+            body = {what: entries for what, entries in told if entries}
+            self._journal.record("roster", self.id, title, body)
 
     def _follow(self, left: Party, result: ResultInfo) -> None:
         kind = self.conversation.kind
@@ -194,6 +225,9 @@ class Room:
         """Be over; who is still in the roster is out of it. Again is no error."""
         if not self._is_over:
             self._is_over = True
+            for invitation in tuple(self.callings):
+                invitation.cancel("hangup")
+            self.ended_at = datetime.now(UTC)
             self._on_empty(self)
 
 
@@ -206,12 +240,24 @@ class Rooms:
         tenant_id: str,
         on_over: OnOver,
         plugins: LegPlugins | None = None,
+        journal: Journal | None = None,
     ) -> None:
-        self._plugins = plugins
+        self._plugins, self._journal = plugins, Journal("service") if journal is None else journal
         self._platform, self._tenant_id, self._on_over = platform, tenant_id, on_over
         self._rooms: dict[str, Room] = {}
         self._by_meeting: dict[tuple[str, str], Room] = {}
+        self.ended: deque[Room] = deque(maxlen=KEPT_ENDED)
+        """The last that are over, oldest first: to be looked at."""
         self._closing: set[asyncio.Task[None]] = set()
+
+    def __iter__(self) -> Iterator[Room]:
+        """Iterate over the conversations that are not over, oldest first."""
+        return iter(tuple(self._rooms.values()))
+
+    def get(self, room_id: str) -> Room | None:
+        """Return a conversation that is not over, or one of the last that are."""
+        room = self._rooms.get(room_id)
+        return room or next((over for over in self.ended if over.id == room_id), None)
 
     def create(
         self,
@@ -237,7 +283,7 @@ class Rooms:
             meeting=meeting,
             history=history,
         )
-        room = Room(conversation, self._room_empty, self._plugins)
+        room = Room(conversation, self._room_empty, self._plugins, self._journal)
         self._rooms[chain_id] = room
         if meeting is not None:
             self._by_meeting[_key(meeting)] = room
@@ -277,6 +323,8 @@ class Rooms:
 
     def _room_empty(self, room: Room) -> None:
         self._rooms.pop(room.id, None)
+        if room.call_ids or room.conversation.history.stays:
+            self.ended.append(room)
         meeting = room.conversation.meeting
         if meeting is not None and self._by_meeting.get(_key(meeting)) is room:
             del self._by_meeting[_key(meeting)]

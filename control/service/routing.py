@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 
@@ -77,3 +77,24 @@ def routes(members: Iterable[Routed], groups: Iterable[PrivateRoute]) -> dict[st
             if speaker_id != listener_id and listener_id in receivers[speaker_id]:
                 hears.append(speaker_id)
     return heard
+
+
+def with_wishes(
+    heard: dict[str, list[str]],
+    members: Iterable[Routed],
+    wishes: Mapping[tuple[str, str], bool],
+) -> None:
+    """Change *heard* as an operator wishes it of single pairs, ``(listener, speaker)``.
+
+    A wish goes before the default mix and groups, not before the lobby, hold and mute.
+    """
+    present = {m.participant_id: m for m in members if not (m.in_lobby or m.is_on_hold)}
+    for (listener_id, speaker_id), hears in wishes.items():
+        speaker = present.get(speaker_id)
+        if listener_id not in present or speaker is None or listener_id == speaker_id:
+            continue
+        speakers = heard[listener_id]
+        if not hears and speaker_id in speakers:
+            speakers.remove(speaker_id)
+        elif hears and speaker_id not in speakers and not speaker.is_muted:
+            speakers.append(speaker_id)

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, assert_never
 
 from fastapi import WebSocket, WebSocketDisconnect
 
+from ..operation.call_context import Concern, concerning
 from . import rtc_messages as rtc
 from .directory import Directory
 from .rtc_messages import ProtocolError, RtcError
@@ -180,7 +181,9 @@ class RtcEndpoint:
                     rtc.TOO_SLOW, "tooFast", f"expected at most {rtc.MESSAGES_PER_S:g} a second"
                 )
             try:
-                await self._obey(device, rtc.parse_request(message))
+                request = rtc.parse_request(message)
+                with concerning(Concern(getattr(request, "call_id", None))):
+                    await self._obey(device, request)
             except RtcError as error:
                 device.send(_error(message, error))
 

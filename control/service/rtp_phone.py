@@ -45,8 +45,8 @@ class RtpPhoneParty:
     ) -> None:
         self._services, self._room, self._member, self._line = services, room, member, line
         self._transport = line.carry(member.leg)
-        self._gauge = Gauge(services.sampler)
-        self._gauge.follow(self._transport)
+        self.gauge = Gauge(services.sampler)
+        self.gauge.follow(self._transport)
         transport = self._transport
         self._flows = True
         self._closing: asyncio.Task[None] | None = None
@@ -64,13 +64,18 @@ class RtpPhoneParty:
         """The entry in the roster."""
         return self._member
 
+    @property
+    def flows(self) -> bool:
+        """Whether anything comes from the gateway."""
+        return self._flows
+
     def counters(self) -> dict[str, int]:
         """Return what became of the packets of the gateway's leg."""
         return self._transport.counters()
 
     def measured(self) -> Measured | None:
         """Return how good the gateway's packets came and went."""
-        return self._gauge.measured()
+        return self.gauge.measured()
 
     def send_key(self, key: str, duration_ms: int) -> bool:
         """Send the gateway a telephone event, if it takes those."""
@@ -96,7 +101,7 @@ class RtpPhoneParty:
             self._closing = asyncio.create_task(self._close(leg), name="close phone")
             self._room.closing.add(self._closing)
             self._closing.add_done_callback(self._room.closing.discard)
-            self._gauge.close()
+            self.gauge.close()
             self._room.leave(self, result)
 
     async def _close(self, leg: Leg) -> None:

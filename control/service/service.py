@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from mixminus.media.platform import MediaPlatform
 
 from ..devfile import DEV_FILE_NAME, DevFile, DevMeeting, DevUser
-from ..serving import HttpsServer, listening_socket
-from ..store.base import AppRow, MeetingRow
-from ..store.sqlite import SqliteStore
+from ..journal import Journal
+from ..operation.call_requests import CallRequests
+from ..operation.health import HealthPages
+from ..operation.metrics import HttpCounts, add_metrics
+from ..operation.operation import Operation
+from ..operation.settings import OperationSettings
+from ..serving import AsgiApp, HttpsServer, listening_socket
+from ..store.base import AppRow, MeetingRow, Store, StoreError
+from ..store.opening import open_store
 from ..tls import LOCAL_HOSTS, LocalAuthority, client_context
 from .access import Access
 from .callers import Callers
 from .calls import CallBook
+from .console import ServiceConsole
 from .directory import Directory, register_app
 from .edges import MakeEdges
 from .envelope import add_error_handlers
@@ -33,6 +41,7 @@ from .leg_plugins import LegPlugins
 from .media_edges import open_edges
 from .meeting_routes import MeetingRoutes
 from .meetings import Meetings
+from .metrics import ROLE, ServiceParts, ServiceSource
 from .notifier import Notifier
 from .oauth import Authority
 from .openapi import DescribedApp
@@ -41,6 +50,7 @@ from .page import page_router
 from .records.paging import SkipTokens
 from .records.records import Records
 from .records.routes import RecordRoutes
+from .request_journal import RequestJournal
 from .rooms import Rooms
 from .routes.base import Surface
 from .routes.graph import add_graph_routes
@@ -53,6 +63,11 @@ from .switchboard import Switchboard
 from .tokens import AccessTokens, NotificationTokens
 from .urls import ServiceUrls
 
+if TYPE_CHECKING:
+    from ..console.console import Console
+
+log = logging.getLogger("mixminus.control.service")
+
 STORE_NAME = "service.db"
 
 
@@ -63,8 +78,10 @@ class StateDirInUseError(OSError):
 class CallService:
     """A Graph-compatible call service on this machine. Enter it to start, leave it to stop.
 
-    ``platform`` is the process's engine if it already has one, else the service runs its own.
-    ``make_edges`` puts other media ends in the place of WebRTC, the media link and RTP.
+    ``platform`` is the process's engine if it already has one, else the service runs its own;
+    ``operation`` what that process shares: its admission decides about new calls.
+    ``make_edges`` puts other media ends in the place of WebRTC, the media link and RTP. ``console``
+    is the process's, which then shows the service's calls, at /console unless another role has it.
 
     Raises: PortInUseError, MediaPortError, StateDirInUseError, StoreError, PluginError on entering.
     Thread: the loop that entered it.
@@ -76,13 +93,25 @@ class CallService:
         *,
         platform: MediaPlatform | None = None,
         make_edges: MakeEdges | None = None,
+        operation: Operation | None = None,
+        console: Console | None = None,
     ) -> None:
         self._settings = settings
+        self._console = console
+        if operation is not None:
+            platform = platform or operation.platform
+            operation.expect_platform(platform)
         self._platform = platform
+        self._operation = operation
         self._make_edges = make_edges or open_edges
         self._exits = AsyncExitStack()
+        self.journal = Journal("service")
+        """What was told, done and seen lately."""
+        self.console_source: ServiceConsole
+        """What a console shows and does of this service, once it is entered."""
+        self.operation: Operation
         self.urls: ServiceUrls
-        self.store: SqliteStore
+        self.store: Store
         self.access_tokens: AccessTokens
         self.book: CallBook
         self.dev_file: DevFile
@@ -110,7 +139,8 @@ class CallService:
         port = int(sock.getsockname()[1])
         urls = self.urls = ServiceUrls.at(settings.public_host, port, settings.tenant_id)
 
-        store = self.store = await SqliteStore.open(state_dir / STORE_NAME)
+        url = None if settings.store_url is None else settings.store_url.get_secret_value()
+        store = self.store = await open_store(url, state_dir / STORE_NAME)
         exits.push_async_callback(store.close)
         app_row = await register_app(store, settings)
         directory = await Directory.load(store, settings)
@@ -122,10 +152,18 @@ class CallService:
         platform = self._platform
         if platform is None:
             platform = await exits.enter_async_context(MediaPlatform(settings.tick_thread_count))
+        if self._operation is None:
+            own = Operation(OperationSettings(), platform)
+            self.operation = await exits.enter_async_context(own)
+        else:
+            self.operation = self._operation
+        self.journal.redactor = self.operation.redactor
         guard = AddressGuard(allow_private=settings.may_reach_private)
         outbound = Outbound(guard, client_context(authority.ca_file, system_roots=True))
         exits.push_async_callback(outbound.close)
-        notifier = Notifier(store, NotificationTokens(notification_key, urls), outbound, settings)
+        notifier = Notifier(
+            store, NotificationTokens(notification_key, urls), outbound, settings, self.journal
+        )
         exits.push_async_callback(notifier.close)
         subscriptions = Subscriptions(store, outbound, guard, settings)
         exits.push_async_callback(subscriptions.close)
@@ -141,13 +179,14 @@ class CallService:
         waiting = platform.create_bridge()
         exits.callback(waiting.close)
         plugins = await exits.enter_async_context(LegPlugins(platform, settings.plugins))
-        rooms = Rooms(platform, settings.tenant_id, records.add, plugins)
+        rooms = Rooms(platform, settings.tenant_id, records.add, plugins, self.journal)
         exits.push_async_callback(rooms.close)
         services = CallServices(
             store=store,
             notifier=notifier,
             switchboard=Switchboard(),
             platform=platform,
+            admission=self.operation.admission,
             edges=edges,
             settings=settings,
             directory=directory,
@@ -155,6 +194,8 @@ class CallService:
             waiting=waiting,
             prompts=prompts,
             recordings=recordings,
+            journal=self.journal,
+            traces=self.operation.traces,
         )
         callers = services.callers = Callers(services, meetings)
         exits.push_async_callback(callers.close)
@@ -169,9 +210,13 @@ class CallService:
             self.dev_file = _dev_file(
                 urls, app_row, directory, authority.ca_file, await meetings.all(), settings
             )
+            self.operation.redactor.learn(
+                *(meeting.passcode for meeting in self.dev_file.meetings if meeting.passcode)
+            )
             self.dev_file.save(state_dir)
 
         app.include_router(MeetingRoutes(meetings, directory, rooms, save_dev_file).router())
+        self.console_source = ServiceConsole(services, meetings, plugins, save_dev_file)
         skip_tokens = SkipTokens(
             bytes.fromhex(await store.secret("skip token key", lambda: secrets.token_hex(32)))
         )
@@ -184,23 +229,48 @@ class CallService:
         rtc = RtcEndpoint(directory, services.switchboard, callers, settings.register_s)
         app.add_api_websocket_route("/rtc", rtc.serve)
 
-        @app.get("/healthz", tags=["mixminus"])
-        async def healthz() -> dict[str, object]:
-            """Say how the service is."""
-            counts = await store.notification_counts()
+        async def health() -> dict[str, object]:
             return {
-                "status": "ok",
                 "calls": book.living,
-                "notificationsPending": counts.pending,
+                "notificationsPending": await _pending(store),
                 "changesGivenUp": subscriptions.given_up,
                 "engine": asdict(platform.stats()),
                 "plugins": plugins.health(),
                 **edges.health(),
             }
 
+        async def store_answers() -> bool:
+            return await _pending(store) is not None
+
+        pages = HealthPages(
+            "call service", self.operation, describe=health, checks={"store": store_answers}
+        )
+        app.include_router(pages.router())
+        metrics = self.operation.metrics
+        counted = HttpCounts(
+            CallRequests(RequestJournal(app, self.journal), self.operation.traces), ROLE
+        )
+        add_metrics(app, metrics)
+        parts = ServiceParts(services, plugins, subscriptions, oauth)
+        for source in (ServiceSource(parts), counted):
+            metrics.add_source(source)
+            exits.callback(metrics.remove_source, source)
+
         await book.end_leftovers()
         hosts = dict.fromkeys((settings.public_host, *LOCAL_HOSTS))
-        server = HttpsServer(app, certificate=authority.issue(*hosts), sock=sock)
+        self.operation.redactor.learn(app_row.secret, *(user.token for user in directory.users))
+        served: AsgiApp = counted
+        if self._console is not None:
+            served = self._console.join(
+                self.console_source,
+                self.journal,
+                counted,
+                url=lambda: urls.base,
+                hosts=tuple(hosts),
+                ca_file=authority.ca_file,
+            )
+            exits.push_async_callback(self._console.leave, "service")
+        server = HttpsServer(served, certificate=authority.issue(*hosts), sock=sock)
         exits.push_async_callback(server.stop)
         await server.start()
         exits.push_async_callback(notifier.drain, settings.drain_s)
@@ -209,6 +279,18 @@ class CallService:
         await notifier.start()
         await subscriptions.start()
         await save_dev_file()
+        exits.callback(self.operation.count_calls(lambda: book.living + len(callers)))
+        pages.is_started = True
+        exits.callback(setattr, pages, "is_started", False)
+
+
+async def _pending(store: Store) -> int | None:
+    """Return how many notifications wait; None when the store does not answer."""
+    try:
+        return (await store.notification_counts()).pending
+    except StoreError as error:
+        log.warning("the store does not answer: %s", error)
+        return None
 
 
 def _dev_file(

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 from mixminus.media.bridge import Bridge
 from mixminus.media.platform import MediaPlatform
 
+from ..call_totals import CallTotals
+from ..journal import Journal
+from ..operation.admission import Admission
+from ..operation.traces import Traces
 from ..store.base import Store
 from .directory import Directory
 from .edges import MediaEdges
@@ -32,6 +36,7 @@ class CallServices:
     notifier: Notifier
     switchboard: Switchboard
     platform: MediaPlatform
+    admission: Admission
     edges: MediaEdges
     settings: ServiceSettings
     directory: Directory
@@ -41,5 +46,10 @@ class CallServices:
     waiting: Bridge
     """Where a device's leg is until it enters a conversation: it hears nothing, and is unheard."""
     sampler: Sampler = field(default_factory=Sampler)
+    journal: Journal = field(default_factory=lambda: Journal("service"))
+    """What is told, done and seen, for whoever looks."""
+    traces: Traces | None = None
+    """Where the set-up of calls is traced, if it is."""
+    call_totals: CallTotals = field(default_factory=CallTotals)
     book: CallBook = field(init=False)
     callers: Callers = field(init=False)

@@ -8,9 +8,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
+from ..config.section import SettingsSection
 from ..graph.enums import ALL_ROLES
 from ..plugin_settings import PluginSpecs
 from .phones import DEFAULT_PHONES, PhoneScript, check_distinct
@@ -30,24 +31,30 @@ MAX_TICK_THREADS: Final = 8
 """What the threads of ticks are by default at most: more want a decision."""
 
 
-class ServiceSettings(BaseSettings):
-    """What a call service runs with, from arguments or ``MIXMINUS_SERVICE_...``.
+class ServiceSettings(SettingsSection):
+    """What a call service runs with: ``[service]``, ``MIXMINUS_SERVICE_...``."""
 
-    Units:  seconds. ``host`` is the name clients use; it must be in the certificate we issue.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix="MIXMINUS_SERVICE_", extra="forbid", frozen=True, validate_default=True
-    )
+    model_config = SettingsConfigDict(env_prefix="MIXMINUS_SERVICE_")
 
     state_dir: Path = Path(".mixminus")
+    """Where its store, keys, certificates and dev.json are kept."""
+    store_url: SecretStr | None = None
+    """The PostgreSQL database of its store, ``postgresql://user:password@host:5432/database``; by
+    default the store is a file of SQLite's in ``state_dir``."""
     bind: str = "127.0.0.1"
+    """The address to listen on."""
     port: int = Field(default=0, ge=0, le=65_535)
+    """The port to listen on; 0: any free one."""
     host: str = ""
+    """The name that clients use; it is in the certificate that we issue. By default as ``bind``."""
     tenant_id: str = Field(default=TENANT_ID, min_length=1)
+    """The tenant that the service plays: the one of the documentation's examples."""
     app_id: str = Field(default=APP_ID, min_length=1)
+    """The application that dev.json has the secret of: the one of the documentation's examples."""
     app_name: str = "Calling Bot"
+    """What that application is called in rosters."""
     app_roles: tuple[str, ...] = tuple(role.value for role in ALL_ROLES)
+    """The permissions that it is granted: all by default."""
 
     ringing_s: float = Field(default=60.0, gt=0)
     """How long a callee is rung when the request does not say; none is published."""
@@ -76,7 +83,9 @@ class ServiceSettings(BaseSettings):
     notify_timeout_s: float = Field(default=10.0, gt=0)
     """How long a receiver may take for one notification."""
     notify_first_wait_s: float = Field(default=0.25, gt=0)
+    """How long before a notification that failed is sent again; then twice as long each time."""
     notify_longest_wait_s: float = Field(default=30.0, gt=0)
+    """How long that wait gets at most."""
     notify_give_up_s: float = Field(default=600.0, gt=0)
     """After this long without a 2xx a notification is given up."""
 
@@ -84,8 +93,10 @@ class ServiceSettings(BaseSettings):
     """How long the last notifications may take at a stop; the rest stays in the outbox."""
 
     max_calls: int = Field(default=500, gt=0)
+    """Calls at once; one more is refused."""
     allow_private_addresses: bool | None = None
-    """Whether callbacks and media links may go to private networks; None: if bound to loopback."""
+    """Whether callbacks and media links may go to private networks; by default only if bound to
+    loopback."""
 
     adhoc_meetings: bool = True
     """Whether joining an unknown thread with an organizer makes a meeting."""
@@ -97,7 +108,9 @@ class ServiceSettings(BaseSettings):
     change_timeout_s: float = Field(default=3.0, gt=0)
     """How long a subscriber may take for one change notification."""
     change_first_wait_s: float = Field(default=1.0, gt=0)
+    """How long before a change notification that failed is sent again; then longer each time."""
     change_longest_wait_s: float = Field(default=600.0, gt=0)
+    """How long that wait gets at most."""
     change_give_up_s: float = Field(default=4 * 3600.0, gt=0)
     """After this long without a 2xx a change notification is given up."""
     max_subscriptions: int = Field(default=100, gt=0)
@@ -133,7 +146,7 @@ class ServiceSettings(BaseSettings):
     media_public_address: tuple[str, ...] = ()
     """How callers reach those addresses from outside, where each is mapped to one (1:1 NAT)."""
     tick_threads: int | None = Field(default=None, ge=1, le=32)
-    """Threads that mix, each its share of the conversations; None: one for each usable CPU."""
+    """Threads that mix, each its share of the conversations; by default one for each usable CPU."""
     media_opus_complexity: int = Field(default=5, ge=0, le=10)
     """How much the Opus encoders may compute."""
     media_opus_bit_rate: int = Field(default=32_000, ge=6_000, le=128_000)
@@ -142,6 +155,14 @@ class ServiceSettings(BaseSettings):
     """Whether they add forward error correction where packets are lost."""
     media_opus_dtx: bool = False
     """Whether they send nearly nothing in silence, also to who did not ask for it."""
+
+    @field_validator("store_url")
+    @classmethod
+    def _check_store_url(cls, url: SecretStr | None) -> SecretStr | None:
+        schemes = ("postgresql://", "postgres://")
+        if url is not None and not url.get_secret_value().startswith(schemes):
+            raise ValueError("expected postgresql://user:password@host:5432/database")
+        return url
 
     @field_validator("bind")
     @classmethod

@@ -73,7 +73,7 @@ class Subscriptions:
         self._settings, self._clock = settings, clock
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
-        self.given_up = 0
+        self.given_up = self.delivered = 0
 
     async def create(self, body: object, principal: Principal) -> Json:
         """Make a subscription, once its receiver has given back a validation token.
@@ -267,6 +267,7 @@ class Subscriptions:
                 await asyncio.sleep(pause_s)
                 wait_s = min(2 * wait_s, self._settings.change_longest_wait_s)
                 continue
+            self.delivered += problem is None
             if problem is not None:
                 self.given_up += 1
                 log.warning(

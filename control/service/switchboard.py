@@ -48,6 +48,16 @@ class Switchboard:
         """Return the registered device of that number."""
         return None if number is None else self._devices.get(number)
 
+    @property
+    def devices(self) -> int:
+        """How many devices are registered now."""
+        return len(self._devices)
+
+    @property
+    def user_ids(self) -> set[str]:
+        """Who has a device that is registered now."""
+        return {device.user_id for device in self._devices.values()}
+
     def register(self, device: Device) -> None:
         """Take a device in, and ring it when its user is being called."""
         self._devices[device.number] = device

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from ..operation.call_context import Concern, call_task
+
 T = TypeVar("T")
 
 
@@ -15,13 +17,13 @@ class Unbroken:
     Thread: the loop's.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, concern: Concern) -> None:
+        self._concern, self._name = concern, f"event of call {concern.call_id}"
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Begin *work*."""
-        task = asyncio.create_task(work, name=self._name)
+        task = call_task(self._concern, work, self._name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

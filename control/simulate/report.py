@@ -9,6 +9,7 @@ import numpy as np
 
 from mixminus.media.pcm import Pcm
 
+from ..camel import camel, camel_keys
 from ..demo.echo import match_windows
 
 ALIKE: Final = 0.8
@@ -29,12 +30,14 @@ class Echo:
 class SimulationReport:
     """One call: frames each way, gaps in what the bot said, what the bot asked for.
 
-    ``most_waiting_ms`` is how much of the bot's audio ever waited to be played: what a barge-in has
-    to clear. ``sender_late_ms`` is how late the simulator's own clock ever was.
+    ``stream_id`` is what the host calls it, where that is not ``call_id``. ``most_waiting_ms`` is
+    how much of the bot's audio ever waited to be played: what a barge-in has to clear.
+    ``sender_late_ms`` is how late the simulator's own clock ever was.
     """
 
     service: str
     call_id: str
+    stream_id: str | None
     seconds: float
     sent_frames: int
     received_frames: int
@@ -52,8 +55,8 @@ class SimulationReport:
     close_code: int | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        return asdict(self)
+        """Return it as JSON has it, its keys in camelCase."""
+        return {camel(key): camel_keys(value) for key, value in asdict(self).items()}
 
     def lines(self) -> list[str]:
         """Return it as people read it."""
@@ -65,7 +68,8 @@ class SimulationReport:
                 f" {echo.share:.0%} of the active windows"
             )
         lines = [
-            f"{self.service} call {self.call_id}: {self.seconds:.1f} s",
+            f"{self.service} call {self.call_id}: {self.seconds:.1f} s"
+            + ("" if self.stream_id is None else f"; the host's call {self.stream_id}"),
             f"sent {self.sent_frames} frames, received {self.received_frames}"
             f" ({self.reframed} of another size, {self.malformed} messages malformed)",
             f"gaps {self.gaps}, the longest {self.longest_gap_ms} ms;"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ OUTAGE_S: Final = 0.5
 """How long a service takes to open another socket."""
 KEYS_AFTER_S: Final = 1.0
 KEY_EVERY_S: Final = 0.4
+TICKS_PER_S: Final = 1000 // FRAME_MS
 TAIL_S: Final = 1.0
 """What the bot may still say after the file, if no duration was given."""
 
@@ -47,15 +48,25 @@ class RingOptions:
     reconnect_after_s: float | None = None
     heard_file: Path | None = None
 
+    @property
+    def seconds(self) -> float:
+        """How long the call lasts, unless the bot ends it."""
+        longest = max(pcm.size for pcm in self.speakers) / SAMPLE_RATE_HZ
+        return self.duration_s or longest + TAIL_S
+
 
 async def ring(
-    service: Service, options: RingOptions, ssl_context: ssl.SSLContext
+    service: Service,
+    options: RingOptions,
+    ssl_context: ssl.SSLContext,
+    *,
+    on_second: Callable[[float], None] | None = None,
 ) -> SimulationReport:
-    """Make one call, and return what came of it.
+    """Make one call, and return what came of it. *on_second* is told each second that has passed.
 
     Raises: StreamError when the bot cannot be reached; OSError when the file cannot be written.
     """
-    call = _Call(service, options, ssl_context)
+    call = _Call(service, options, ssl_context, on_second)
     try:
         await call.run()
     finally:
@@ -64,10 +75,16 @@ async def ring(
 
 
 class _Call:
-    def __init__(self, service: Service, options: RingOptions, ssl_context: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        service: Service,
+        options: RingOptions,
+        ssl_context: ssl.SSLContext,
+        on_second: Callable[[float], None] | None,
+    ) -> None:
         self._service, self._options, self._ssl = service, options, ssl_context
-        longest = max(pcm.size for pcm in options.speakers) / SAMPLE_RATE_HZ
-        self._ticks = round((options.duration_s or longest + TAIL_S) * 1000 / FRAME_MS)
+        self._on_second = on_second
+        self._ticks = round(options.seconds * 1000 / FRAME_MS)
         self._sources = _sources(options, self._ticks)
         self._writers = [FrameWriter(service.format) for _ in self._sources]
         self._reader = FrameReader(service.format)
@@ -96,6 +113,8 @@ class _Call:
             due_s = begin_s + tick * FRAME_MS / 1000
             await asyncio.sleep(max(0.0, due_s - loop.time()))
             self._latest_s = max(self._latest_s, loop.time() - due_s)
+            if self._on_second is not None and tick % TICKS_PER_S == 0:
+                self._on_second(tick / TICKS_PER_S)
             if tick == drop_at:
                 await self._drop()
                 back_at = tick + _tick_of(OUTAGE_S, 1)
@@ -138,6 +157,7 @@ class _Call:
         return SimulationReport(
             service=self._service.name,
             call_id=self._service.call_id,
+            stream_id=self._service.stream_id,
             seconds=len(self._heard) * FRAME_MS / 1000,
             sent_frames=self._sent,
             received_frames=self._received,

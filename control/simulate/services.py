@@ -26,6 +26,8 @@ class Service(Protocol):
     name: str
     format: StreamFormat
     call_id: str
+    stream_id: str | None
+    """What the host knows the call by, if that is not ``call_id``."""
     comes_back: bool
     """Whether it opens another socket when one was lost."""
 
@@ -58,6 +60,7 @@ class SimulatedAcs:
     """Azure Communication Services' end of a call."""
 
     name = "acs"
+    stream_id: str | None = None
     comes_back = True
 
     def __init__(
@@ -117,8 +120,9 @@ class SimulatedTwilio:
     def __init__(self, keys: SimulatorKeys, *, caller: str = "+15555550123") -> None:
         self._auth_token = keys.twilio_auth_token
         self.call_id = f"CA{secrets.token_hex(16)}"
+        self.stream_id: str | None = f"MZ{secrets.token_hex(16)}"
         self._service = TwilioService(
-            stream_id=f"MZ{secrets.token_hex(16)}",
+            stream_id=self.stream_id,
             call_id=self.call_id,
             parameters={"From": caller},
         )

@@ -60,6 +60,19 @@ class OutboxRow:
     callback_uri: str
     chain_id: str
     body: str
+    created_us: int | None = None
+    """When it was written, in microseconds since 1970; None: by an earlier version."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxBacklog:
+    """How many notifications of all calls wait, and since when the oldest of them does.
+
+    Units:  microseconds since 1970; None when none waits.
+    """
+
+    pending: int
+    oldest_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +237,10 @@ class Store(Protocol):
 
     async def notification_counts(self, call_id: str | None = None) -> NotificationCounts:
         """Count the notifications of one call, or of all that are remembered."""
+        ...
+
+    async def outbox_backlog(self) -> OutboxBacklog:
+        """Return what waits in the outbox."""
         ...
 
     async def forget_calls(self, keep: int) -> int:

@@ -8,15 +8,14 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 from .base import StoreError
+from .engine import Engine, T, Transaction
 from .migrations import MIGRATIONS
 
-T = TypeVar("T")
 
-
-class Database:
+class SqliteDatabase(Engine):
     """An SQLite file (WAL, every commit on the disk).
 
     One thread of its own does all the work, so the loop never waits for the disk.
@@ -53,13 +52,13 @@ class Database:
         await loop.run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown(wait=False)
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, work: Callable[[Transaction], T]) -> T:
         """Do *work* in the store's thread as one transaction."""
         if self._closed:
             raise StoreError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
 
-    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _transact(self, work: Callable[[Transaction], T]) -> T:
         db = self._connection
         try:
             # IMMEDIATE: a transaction that reads first would fail on its first write, not wait.

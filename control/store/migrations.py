@@ -109,4 +109,7 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX changes_subscription ON changes (subscription_id, sequence);
     """,
+    """
+    ALTER TABLE outbox ADD COLUMN created_us INTEGER;
+    """,
 )

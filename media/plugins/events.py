@@ -39,7 +39,8 @@ class PluginMetrics:
     """What became of a plugin's frames on one stream, since it was added.
 
     ``frames`` were given to it; ``bypassed`` went past it, because it is set so, disabled, not yet
-    open or busy; the others say how often what happened. Times are its own, of the last 512 frames.
+    open or busy; the others say how often what happened. Times are its own: percentiles of the last
+    512 frames, the total of all.
     """
 
     frames: int
@@ -52,3 +53,4 @@ class PluginMetrics:
     is_active: bool
     time_p50_us: float
     time_p99_us: float
+    time_total_us: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections import deque
@@ -26,7 +27,8 @@ Spawn = Callable[[Callable[[], None], str], None]
 
 def spawn_thread(work: Callable[[], None], name: str) -> None:
     """Run *work* in a thread of its own, which does not keep the process alive."""
-    threading.Thread(target=work, name=name, daemon=True).start()
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(work,), name=name, daemon=True).start()
 
 
 def spawn_here(work: Callable[[], None], name: str) -> None:
@@ -44,6 +46,7 @@ class LocalSlot(Slot):
         self._spawn = spawn
         self._changes: deque[dict[str, Any]] = deque()
         self._running = threading.Lock()
+        self._frame_context = self._log_context.copy()
 
     @property
     def latency_samples(self) -> int:
@@ -70,6 +73,13 @@ class LocalSlot(Slot):
             self.went_past()
             return frame
         try:
+            # What it logs is about the call whose chain it was put in.
+            return self._frame_context.run(self._work_on, frame, meter)
+        finally:
+            self._running.release()
+
+    def _work_on(self, frame: AudioFrame, meter: OwnTimeMeter) -> Pcm:
+        try:
             meter.begin()
             try:
                 result: Any = self._process(frame)
@@ -81,8 +91,6 @@ class LocalSlot(Slot):
             # The boundary to someone else's code: it is told, and the frame goes past.
             self.failed(f"{type(exc).__name__}: {exc}")
             return frame
-        finally:
-            self._running.release()
 
     def _process(self, frame: AudioFrame) -> Any:
         while self._changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections import deque
@@ -52,9 +53,11 @@ class Slot:
         self._frames = self._bypassed = self._errors = self._overruns = self._host_stalls = 0
         self._disabled = self._restarts = 0
         self._times_ns = np.zeros(REMEMBERED_TIMES, np.int64)
+        self._total_ns = 0
         self._faults: deque[int] = deque(maxlen=FAULTS)
         self._last_told: dict[EventKind, tuple[int, str]] = {}
         self._lock = threading.Lock()
+        self._log_context = contextvars.copy_context()
 
     @property
     def is_live(self) -> bool:
@@ -80,6 +83,7 @@ class Slot:
         self.own_ns = own_ns
         self._times_ns[self._frames % REMEMBERED_TIMES] = own_ns
         self._frames += 1
+        self._total_ns += own_ns
 
     def failed(self, detail: str) -> None:
         """Count a frame that it failed with."""
@@ -114,7 +118,7 @@ class Slot:
         if not self.is_disabled:
             self.is_disabled = True
             self._disabled += 1
-            log.warning("plugin %s is disabled: %s", self.name, detail)
+            self._warn("plugin %s is disabled: %s", detail)
             self._tell("disabled", self.name, detail, None)
 
     def metrics(self) -> PluginMetrics:
@@ -133,6 +137,7 @@ class Slot:
             is_active=self.is_live,
             time_p50_us=float(p50),
             time_p99_us=float(p99),
+            time_total_us=self._total_ns / 1000.0,
         )
 
     def set(self, parameters: Mapping[str, Any]) -> None:
@@ -159,8 +164,16 @@ class Slot:
         if error is None:
             self._tell("opened", self.name, "", None)
         else:
-            log.warning("plugin %s was not opened: %s", self.name, error)
+            self._warn("plugin %s was not opened: %s", error)
             self._tell("error", self.name, f"not opened: {error}", None)
+
+    def log(self, logger: logging.Logger, level: int, text: str) -> None:
+        """Log for the plugin, with the context variables of who put it into the chain."""
+        self._log_context.copy().run(logger.log, level, "%s", text)
+
+    def _warn(self, message: str, why: object) -> None:
+        """Log in whatever thread, with the context variables of who put it into the chain."""
+        self._log_context.copy().run(log.warning, message, self.name, why)
 
     def _fault(self, kind: EventKind, detail: str, weight: int) -> None:
         frame = self._frames_seen()

@@ -141,6 +141,14 @@ class RecordingStore:
                 if self._is_entry(path):
                     yield path
 
+    def find(self, entry_id: str) -> Path | None:
+        """Return the directory of the entry of that id; None when there is none.
+
+        *entry_id* may come from outside: what is no id leads nowhere.
+        """
+        directory = self.directory / entry_id if ID_PATTERN.fullmatch(entry_id) else None
+        return directory if directory is not None and self._is_entry(directory) else None
+
     def left_behind(self) -> Iterator[StoreEntry]:
         """Iterate over the entries whose process ended without completing them, locked for us."""
         for directory in self.entries():

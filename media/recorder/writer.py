@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections import deque
@@ -66,7 +67,9 @@ class WriterThread(Generic[Item]):
         """Items that found the queue full."""
         self._told_lost = 0
         # Not a daemon: a process that ends waits until the files are complete.
-        self._thread = threading.Thread(target=self._run, name=f"recorder {sink.id}")
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(self._run,), name=f"recorder {sink.id}"
+        )
         self._thread.start()
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
@@ -73,10 +73,12 @@ class MediaSession:
         self._hub = Hub(self._application_leg)
         self._speakers = Speakers(self._bridge, self._link_leg, self._application_leg, self._hub)
         self._listeners: list[Listener] = []
+        self._missed_ticks = 0
         self.audio = AudioSocket(platform, self._application_leg, self._hub, self._speakers)
         self._unsubscribe = platform.on_tick(self.audio._ticked)
         self._transport: SessionTransport | None = None
         self._first_tick = platform.stats().ticks
+        self._uncount = platform.totals.sessions.add(self._audio_counts)
         secret = self.descriptor.link_secret
         assert secret is not None  # A new descriptor has one.
         self._grant = LinkGrant(
@@ -171,6 +173,7 @@ class MediaSession:
                 unclaim()
             if listener in self._listeners:
                 self._listeners.remove(listener)
+                self._missed_ticks += listener.dropped
 
         listener.attach(leave)
         return listener
@@ -206,6 +209,11 @@ class MediaSession:
             self._hub.close()
             self._bridge.close()
             self.transport_lost.cancel()
+            self._uncount()
+
+    def _audio_counts(self) -> dict[str, int]:
+        living = sum(listener.dropped for listener in self._listeners)
+        return {**asdict(self.audio.counters()), "listener_missed": self._missed_ticks + living}
 
     def _on_transport_closed(self, closed: asyncio.Future[str]) -> None:
         self.audio._disconnect()

@@ -95,6 +95,7 @@ class LinkTransport(ABC):
         self._mixed = InStream(attach_peer(platform, leg), self._counts, "frames_in")
         self._unsubscribe = platform.on_tick(self._on_tick)
         self._connection: Connection | None = self._connect(socket)
+        platform.totals.links.follow_until(self.closed, self.counters)
 
     @property
     def closed(self) -> asyncio.Future[str]:

@@ -259,6 +259,12 @@ class WebRtcTransport:
 
     # ---- the endpoint's side ---------------------------------------------------------------------
 
+    @property
+    def far_address(self) -> tuple[str, int] | None:
+        """Where its packets go now: the path that is used; None before one is proven."""
+        path = self._paths.selected
+        return None if path is None else path.address
+
     def holds(self, path: Path, now_ns: int) -> bool:
         """Whether the far end has proven itself on *path* not long ago."""
         return self._paths.is_fresh(path, now_ns)

@@ -185,11 +185,7 @@ class PhonePage:
 
     async def listen(self, seconds: float) -> tuple[Pcm, Pcm]:
         """Return what was sent and what was heard from one moment on: (n,) int16 at 16 kHz."""
-        said, heard = await self.page.evaluate(LISTEN, seconds)
-        begin_ms = min(said["firstMs"], heard["firstMs"])
-        pcm = [_at_16_khz(track, begin_ms) for track in (said, heard)]
-        size = min(pcm[0].size, pcm[1].size)
-        return pcm[0][:size], pcm[1][:size]
+        return await listen_in(self.page, seconds)
 
     async def lose_line(self) -> None:
         """Have the signalling's socket end as a lost one does."""
@@ -210,6 +206,15 @@ class PhonePage:
         await self.page.emulate_media(color_scheme=look.get("color_scheme", "light"))
         SHOTS.mkdir(parents=True, exist_ok=True)
         await self.page.screenshot(path=SHOTS / f"{name}.png", animations="disabled")
+
+
+async def listen_in(page: Page, seconds: float) -> tuple[Pcm, Pcm]:
+    """Return what *page* sends and hears from one moment on: (n,) int16 at 16 kHz."""
+    said, heard = await page.evaluate(LISTEN, seconds)
+    begin_ms = min(said["firstMs"], heard["firstMs"])
+    pcm = [_at_16_khz(track, begin_ms) for track in (said, heard)]
+    size = min(pcm[0].size, pcm[1].size)
+    return pcm[0][:size], pcm[1][:size]
 
 
 def _at_16_khz(track: dict[str, Any], begin_ms: float) -> Pcm:

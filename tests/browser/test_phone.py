@@ -7,36 +7,32 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from mixminus.control.demo.echo import ACTIVE_DBOV, EchoReport, compare, correlate, rms_dbov
-from mixminus.control.demo.run import read_recording
-from mixminus.control.host import Bot, BotHost, HostedCall, ToneInfo
+from mixminus.control.host import BotHost, HostedCall
 from mixminus.control.service.service import CallService
 from mixminus.control.service.settings import ServiceSettings
 from mixminus.control.settings import HostSettings
-from mixminus.media.pcm import Pcm
 from mixminus.media.platform import MediaPlatform
-from tests.browser.chromium import HAND, SPEECH, PhonePage, phone_page
+from tests.browser.chromium import HAND, PhonePage, phone_page
+from tests.browser.echo import (
+    SILENT_DBOV,
+    EchoBot,
+    audible,
+    hears_echo,
+    is_playing_the_file,
+    level,
+    silent,
+)
 from tests.browser.relay import Relay
 from tests.interop.caller import TestCaller
 from tests.signals import tone_dbov
 from tests.support import eventually
 
 pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
-
-SILENT_DBOV = -60.0
-LISTEN_S = 2.0
-TRIES = 6
-MAX_CORRELATION = -0.9
-MAX_GAIN_ERROR_DB = 1.5
-MIN_ALIKE_SHARE = 0.6
-
 
 # What a service that takes no telephone events would make of the page's offer.
 WITHOUT_EVENTS = """
@@ -54,35 +50,6 @@ RTCPeerConnection.prototype.setRemoteDescription = function (description) {
   return Promise.reject(new Error("refused by the test"));
 };
 """
-
-
-class EchoBot:
-    """Answers whoever calls it: with an echo, or (``media`` "service") to be told of keys."""
-
-    def __init__(self) -> None:
-        self.bot = Bot("echo bot")
-        self.media: Literal["app", "service"] = "app"
-        self.keys: list[str] = []
-        self.is_listening = asyncio.Event()
-        self.bot.on_incoming_call(self._answer)
-        self.bot.on_call(self._talk)
-        self.bot.on_tone(self._pressed)
-
-    async def _answer(self, call: HostedCall) -> None:
-        await call.answer(media=self.media)
-
-    async def _talk(self, call: HostedCall) -> None:
-        if self.media == "app":
-            async for frame in call.audio:
-                await call.audio.send((frame * -0.5).astype(np.int16))
-            return
-        await call.subscribe_to_tone()
-        self.is_listening.set()
-        await call.wait_ended()
-
-    async def _pressed(self, call: HostedCall, tone: ToneInfo) -> None:
-        assert tone.key is not None
-        self.keys.append(tone.key)
 
 
 class World:
@@ -118,56 +85,6 @@ async def world(browser: Browser, tmp_path: Path) -> AsyncIterator[World]:
         host = await exits.enter_async_context(BotHost(bot.bot, host_settings, platform=platform))
         phone = await exits.enter_async_context(phone_page(browser, service.dev_file))
         yield World(platform, service, host, bot, phone)
-
-
-def is_echo(report: EchoReport) -> bool:
-    return (
-        report.median_correlation <= MAX_CORRELATION
-        and report.gain_error_db <= MAX_GAIN_ERROR_DB
-        and report.alike_share >= MIN_ALIKE_SHARE
-    )
-
-
-async def hears_echo(phone: PhonePage) -> EchoReport:
-    """What is heard is what is said, times -0.5; on a busy machine the first seconds are rough."""
-    reports = []
-    for _ in range(TRIES):
-        # Beside the loop: a bot that shares it would fall behind, and stay behind.
-        reports.append(await asyncio.to_thread(compare, *await phone.listen(LISTEN_S)))
-        if is_echo(reports[-1]):
-            return reports[-1]
-    raise AssertionError(
-        f"no echo: {[(r.heard_dbov, r.round_trip_p50_ms, r.failures) for r in reports]}"
-    )
-
-
-async def silent(phone: PhonePage) -> None:
-    async def is_so() -> bool:
-        return level(await phone.listen(0.5)) < SILENT_DBOV
-
-    await eventually(is_so, 15.0, "silence")
-
-
-async def audible(phone: PhonePage) -> None:
-    async def is_so() -> bool:
-        return level(await phone.listen(0.5)) > ACTIVE_DBOV
-
-    await eventually(is_so, 15.0, "sound")
-
-
-async def is_playing_the_file(phone: PhonePage) -> None:
-    """The microphone is the file, wherever it stands in it: else the rest proves nothing."""
-    (said, _), played = await phone.listen(1.0), read_recording(SPEECH) / 32768.0
-    played = np.concatenate((played, played))
-    product = correlate(said / 32768.0, played, played.size // 2)
-    at = int(np.argmax(product))
-    part = played[at : at + said.size]
-    likeness = product[at] / np.sqrt(np.sum(np.square(part)) * np.sum(np.square(said / 32768.0)))
-    assert likeness > 0.95, f"{likeness:.3f} at {at / 16_000:.2f} s"
-
-
-def level(tracks: tuple[Pcm, Pcm]) -> float:
-    return rms_dbov(tracks[1] / 32768.0)
 
 
 async def test_call_to_the_echo_bot_is_heard_muted_and_hung_up(world: World) -> None:

@@ -27,8 +27,8 @@ def test_john_hears_himself_turned_over_at_half_the_level(tmp_path: Path) -> Non
     report = report_of(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert report["ok"]
-    assert report["echo"]["median_correlation"] <= -0.95
-    assert report["echo"]["gain_error_db"] <= 1.0
+    assert report["echo"]["medianCorrelation"] <= -0.95
+    assert report["echo"]["gainErrorDb"] <= 1.0
     states = [entry["state"] for entry in report["service"]["states"]]
     assert states == ["establishing", "established", "terminating", "terminated"]
     sent, received = report["service"]["notifications"], report["host"]["notifications"]
@@ -50,7 +50,7 @@ def test_one_wrong_byte_in_the_secret_is_no_echo_and_exit_1(tmp_path: Path) -> N
     assert done.returncode == 1
     report = report_of(tmp_path)
     assert not report["ok"]
-    assert report["echo"]["heard_dbov"] == -127.0
+    assert report["echo"]["heardDbov"] == -127.0
 
 
 @pytest.mark.slow

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
 from mixminus.control.service.rtc_messages import BURST_MESSAGES
+from mixminus.control.service.service import CallService
 from mixminus.control.tls import client_context
 from tests.service_kit import (
     BAD_SDP,
@@ -21,6 +24,14 @@ from tests.service_kit import (
 )
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[CallService]:
+    """One service for all that it turns away."""
+    async with running_service(tmp_path_factory.mktemp("rtc")) as service:
+        yield service
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("sent", "code", "close_code"),
     [
@@ -37,12 +48,9 @@ from tests.service_kit import (
     ],
 )
 async def test_socket_that_does_not_register_is_closed(
-    tmp_path: Path, sent: str | bytes, code: str, close_code: int
+    service: CallService, sent: str | bytes, code: str, close_code: int
 ) -> None:
-    async with (
-        running_service(tmp_path) as service,
-        unregistered_phone(service.dev_file) as phone,
-    ):
+    async with unregistered_phone(service.dev_file) as phone:
         await phone.socket.send(sent)
         assert (await phone.expect("error"))["code"] == code
         assert await phone.close_code() == close_code
@@ -63,6 +71,7 @@ async def test_message_over_the_cap_ends_the_socket(tmp_path: Path) -> None:
         assert await phone.close_code() == 1009
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "message",
     [
@@ -78,14 +87,15 @@ async def test_message_over_the_cap_ends_the_socket(tmp_path: Path) -> None:
     ],
 )
 async def test_message_that_is_not_known_ends_the_socket(
-    tmp_path: Path, message: dict[str, object]
+    service: CallService, message: dict[str, object]
 ) -> None:
-    async with running_service(tmp_path) as service, phone_of(service.dev_file) as phone:
+    async with phone_of(service.dev_file) as phone:
         await phone.send(**message)
         assert (await phone.expect("error"))["code"] == "badMessage"
         assert await phone.close_code() == 4400
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "kind",
     [
@@ -93,8 +103,10 @@ async def test_message_that_is_not_known_ends_the_socket(
         *("tone", "share"),
     ],
 )
-async def test_unknown_call_is_an_error_that_the_socket_survives(tmp_path: Path, kind: str) -> None:
-    async with running_service(tmp_path) as service, phone_of(service.dev_file) as phone:
+async def test_unknown_call_is_an_error_that_the_socket_survives(
+    service: CallService, kind: str
+) -> None:
+    async with phone_of(service.dev_file) as phone:
         for _ in range(2):
             await phone.send(type=kind, callId="unknown", sdp="x", tone="1", action="start")
             error = await phone.expect("error")

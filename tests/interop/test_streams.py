@@ -289,7 +289,7 @@ async def test_the_command_rings_and_says_how_it_went_by_its_exit_code(
         assert await asyncio.to_thread(simulate, *ok) == OK
         shown = json.loads(capsys.readouterr().out)
         assert shown["service"] == "acs"
-        assert shown["received_frames"] > 10
+        assert shown["receivedFrames"] > 10
         refused = ["acs", "--input", str(SPEECH), "--duration", "0.5", "--token", "x"]
         assert await asyncio.to_thread(simulate, *refused) == AUTH
         assert "1008" in capsys.readouterr().out

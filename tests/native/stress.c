@@ -133,17 +133,27 @@ typedef struct house {
 typedef struct feeder {
     mm_leg *leg;
     _Atomic int *stop;
-    uint64_t heard;
+    uint64_t heard, loud; /* readings of its meter that were not silence */
 } feeder;
+
+/* Ticks go by between two readings, and now and then so many that the meter stops in between. */
+static void look_at_meter(feeder *f, uint64_t turn) {
+    int8_t says, hears;
+    if (turn % 512 > 128) return;
+    mm_meter_read(&f->leg->meter, &says, &hears);
+    CHECK(says >= MM_SILENCE_DBOV && says <= 0 && hears >= MM_SILENCE_DBOV && hears <= 0);
+    f->loud += says > MM_SILENCE_DBOV;
+}
 
 static void *feed(void *argument) {
     feeder *f = argument;
     int16_t pcm[MM_FRAME_SAMPLES];
     mm_meta meta = {0};
     for (size_t s = 0; s < MM_FRAME_SAMPLES; s++) pcm[s] = s % 2 ? 2000 : -2000;
-    while (!atomic_load(f->stop)) {
+    for (uint64_t turn = 0; !atomic_load(f->stop); turn++) {
         const mm_meta out = {.timestamp = 1};
         mm_ring_write(f->leg->source, &out, pcm);
+        look_at_meter(f, turn);
         int16_t in[MM_FRAME_SAMPLES];
         while (mm_ring_read(f->leg->render, &meta, in, NULL)) f->heard++;
         const struct timespec pause = {.tv_nsec = 50000};
@@ -405,7 +415,7 @@ static void stress_legs(unsigned rounds) {
     furnish(&h, rosters);
     CHECK(mm_engine_start(h.engine) == 0);
     for (size_t i = 0; i < BRIDGES * STANDING; i++) {
-        feeders[i] = (feeder){h.rooms[i / STANDING].leg[i % STANDING], &stop, 0};
+        feeders[i] = (feeder){h.rooms[i / STANDING].leg[i % STANDING], &stop, 0, 0};
         CHECK(pthread_create(&threads[i], NULL, feed, &feeders[i]) == 0);
     }
     pthread_t plugins;
@@ -422,10 +432,11 @@ static void stress_legs(unsigned rounds) {
     atomic_store(&h.stop, 1);
     pthread_join(plugins, NULL);
     atomic_store(&stop, 1);
-    uint64_t heard = 0, packets = 0;
+    uint64_t heard = 0, packets = 0, loud = 0;
     for (size_t i = 0; i < BRIDGES * STANDING; i++) {
         pthread_join(threads[i], NULL);
         heard += feeders[i].heard;
+        loud += feeders[i].loud;
     }
     mm_tick_stats stats;
     mm_tick_thread_stats(mm_engine_tick_thread(h.engine, 0), &stats);
@@ -434,7 +445,10 @@ static void stress_legs(unsigned rounds) {
         CHECK(mm_ledger_holds(mm_peer_ledger(h.peers[i].peer)));
         packets += mm_ledger_get(mm_peer_ledger(h.peers[i].peer), MM_RX_PACKETS);
     }
-    CHECK(heard > 0 && stats.ticks > 0 && packets > 0);
+    CHECK(heard > 0 && stats.ticks > 0 && packets > 0 && loud > 0);
+    const uint64_t *flow = stats.flow.count;
+    CHECK(flow[MM_FLOW_MIXED] > 0 && flow[MM_FLOW_RECEIVED] > 0 && flow[MM_FLOW_RENDERED] > 0);
+    CHECK(mm_packet_thread_cpu_ns(mm_engine_packet_thread(h.engine)) == 0); /* of a thread that is over */
     clear_out(&h, rosters);
     CHECK(mm_pages_live() == before);
     CHECK(h.tapped > 0 && h.offered > 0 && h.taken > 0 && h.offered == h.taken + h.missed);

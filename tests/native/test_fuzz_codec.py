@@ -9,6 +9,8 @@ import pytest
 from tests.native.clib import fuzz, replay
 from tests.native.codecs import CODEC_SOURCES, libopus_path
 
+pytestmark = pytest.mark.slow
+
 TARGETS = {
     "codec": CODEC_SOURCES,
     "encode": ("encode.c", *CODEC_SOURCES),

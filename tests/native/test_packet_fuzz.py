@@ -8,6 +8,8 @@ import pytest
 
 from tests.native.clib import FUZZ, fuzz, replay
 
+pytestmark = pytest.mark.slow
+
 TARGETS = {
     "rtp": ("rtp.c", "demux.c"),
     "rtcp": ("rtcp.c",),

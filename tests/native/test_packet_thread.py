@@ -10,6 +10,8 @@ import pytest
 
 from tests.native.clib import COMPILER, HERE, SANITIZE, program
 
+pytestmark = pytest.mark.slow
+
 SOURCES = (
     "packet_thread.c",
     "port.c",

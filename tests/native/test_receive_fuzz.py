@@ -9,6 +9,8 @@ import pytest
 from tests.native.clib import fuzz, replay
 from tests.sim.receiver import HERE, SOURCES
 
+pytestmark = pytest.mark.slow
+
 TARGETS = {"receive": (*SOURCES, HERE / "toy_codec.c"), "stretch": ("stretch.c",)}
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests import debian
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 SOURCES = sorted(p for p in (ROOT / "native").glob("*.c") if not p.name.startswith("module"))
 HERE = Path(__file__).parent
 BUILDS = {

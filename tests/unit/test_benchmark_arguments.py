@@ -42,6 +42,8 @@ def refusal(capsys: Captured, *arguments: str) -> str:
         ("delay --echo-complexity -1", "expected a whole number from 0 to 10, got -1"),
         ("links --legs 501", "--legs: expected a whole number from 1 to 500, got 501"),
         ("links --way sip", "argument --way: invalid choice: 'sip'"),
+        ("console --calls 100", "--calls: expected a whole number from 1 to 99, got 100"),
+        ("console --view sign-in", "argument --view: invalid choice: 'sign-in'"),
         ("scale --legs 0", "--legs: expected a whole number from 1 to 3,900, got 0"),
         ("scale --complexity 11", "--complexity: expected a whole number from 0 to 10, got 11"),
         ("scale --seconds soon", "--seconds: expected a number of 1 or more, got 'soon'"),

@@ -17,10 +17,11 @@ RUNS = {
     + ["--no-legs"],
     "pipeline": ["--frames", "200"],
     "plugins": ["--frames", "500", "--ticks", "200"],
+    "store": ["--quick"],
 }
 
 
-LONG = {"plugins", "tick", "pipeline"}
+LONG = {"plugins", "tick", "pipeline", "store"}
 """Starting engines and children anew takes its time, however few frames there are."""
 
 

@@ -279,7 +279,8 @@ async def test_callers_legs_in_the_service_go_through_the_plugins_of_its_setting
         bot = Phone(room, "bot", is_app=True)
         assert worker.streams == 4
         for chains in plugins._chains.values():
-            for attached in chains:
+            for chain in chains.values():
+                attached = chain.attached
                 (name,) = attached.chain.names
                 await asyncio.wrap_future(attached.chain.slot(name).opened)
         for index in range(4):

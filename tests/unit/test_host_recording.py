@@ -13,7 +13,7 @@ import pytest
 
 from mixminus.control.client.models import Participant
 from mixminus.control.client.requests import GraphRequestError
-from mixminus.control.graph.enums import RecordingStatus
+from mixminus.control.graph.enums import CallState, RecordingStatus
 from mixminus.control.host import HostedCall
 from mixminus.control.host.call_media import CallMedia
 from mixminus.control.host.errors import NoAudioError
@@ -210,6 +210,10 @@ async def test_a_call_by_stream_is_recorded_too(tmp_path: Path) -> None:
         id = "stream-1"
         _session = session
         _host_recordings = world.calls._recordings
+
+        @property
+        def state(self) -> CallState:
+            return CallState.ESTABLISHED
 
         def speaker(self, source_id: str | int) -> Participant | None:
             return participant_of("4:+14255550123", int(source_id))

@@ -22,8 +22,10 @@ def preflight(tmp_path: Path, without: str) -> subprocess.CompletedProcess[str]:
     for name, path in found.items():
         if name not in without.split() and path:
             (tmp_path / name).symlink_to(os.path.realpath(path))
+    # Not a part of the make that may run these tests.
+    alone = ["/usr/bin/env", "-u", "MAKEFLAGS", "-u", "MAKELEVEL", f"PATH={tmp_path}"]
     return subprocess.run(
-        ["/usr/bin/env", f"PATH={tmp_path}", "make", "preflight"],
+        [*alone, "make", "preflight"],
         cwd=ROOT,
         capture_output=True,
         text=True,

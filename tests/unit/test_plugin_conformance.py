@@ -143,7 +143,8 @@ def test_more_than_the_budget_is_found_also_when_it_sleeps() -> None:
 
         def process(self, frame: AudioFrame) -> None:
             self.frames += 1
-            if self.frames in (20, 21, 22):
+            # More often than would do: on a busy machine some of it passes for the host's own stall.
+            if 20 <= self.frames < 30:
                 time.sleep(0.008)
 
     assert set(failed_checks(Sleepy)) == {"budget"}

@@ -1,125 +1,33 @@
-"""The store on a real SQLite file."""
+"""The store in an SQLite file: the file itself, and files of earlier versions."""
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mixminus.control.store.base import (
-    AppRow,
-    CallRow,
-    NotificationCounts,
-    StoreError,
-    UserRow,
-)
+from mixminus.control.graph.enums import ALL_ROLES
+from mixminus.control.store.base import AppRow, CallRow, StoreError
 from mixminus.control.store.migrations import MIGRATIONS
 from mixminus.control.store.sqlite import SqliteStore
 
 CALL = CallRow("call-1", "app", "tenant", "https://bot/", "establishing", False, {"id": "call-1"})
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    opened = await SqliteStore.open(tmp_path / "test.db")
-    yield opened
-    await opened.close()
-
-
-async def test_call_comes_back_as_it_was_written(store: SqliteStore) -> None:
-    await store.save_call(CALL, [])
-    assert await store.call("call-1") == CALL
-    changed = replace(CALL, state="terminated", is_over=True, resource={"id": "call-1", "ü": [1]})
-    await store.save_call(changed, [])
-    assert await store.call("call-1") == changed
-    assert await store.call("call-2") is None
-
-
-async def test_call_and_its_notifications_are_written_together_or_not_at_all(
-    store: SqliteStore, tmp_path: Path
-) -> None:
-    await store.save_call(CALL, ["one"])
-    # The second statement of the transaction fails: the first must not stay.
-    other = sqlite3.connect(tmp_path / "test.db")
-    other.execute(
-        "CREATE TRIGGER fail BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'disk'); END"
-    )
-    other.close()
-    with pytest.raises(StoreError, match="disk"):
-        await store.save_call(replace(CALL, state="established"), ["two"])
-    assert await store.call("call-1") == CALL
-    assert await store.notification_counts("call-1") == NotificationCounts(0, 0, 1)
-
-
-async def test_notifications_wait_in_order_until_they_are_finished(store: SqliteStore) -> None:
-    await store.save_call(CALL, ["a", "b"])
-    await store.save_call(replace(CALL, call_id="call-2"), ["x"])
-    await store.save_call(CALL, ["c"])
-    assert await store.calls_with_notifications() == ("call-1", "call-2")
-    seen = []
-    while (row := await store.next_notification("call-1")) is not None:
-        assert (row.app_id, row.tenant_id, row.callback_uri) == ("app", "tenant", "https://bot/")
-        seen.append(row.body)
-        await store.finish_notification(row.sequence, delivered=row.body != "b")
-    assert seen == ["a", "b", "c"]
-    assert await store.notification_counts("call-1") == NotificationCounts(2, 1, 0)
-    assert await store.notification_counts() == NotificationCounts(2, 1, 1)
-    assert await store.calls_with_notifications() == ("call-2",)
-
-
-async def test_everything_stays_over_a_restart(tmp_path: Path) -> None:
-    app = AppRow("app", "tenant", "Bot", "secret", ("Calls.Initiate.All",))
-    user = UserRow("user", "John", "token")
-    first = await SqliteStore.open(tmp_path / "test.db")
-    assert await first.add_app(app) == app
-    assert await first.add_user(user) == user
-    assert await first.secret("key", lambda: "made once") == "made once"
-    await first.save_call(CALL, ["a"])
-    await first.close()
-    second = await SqliteStore.open(tmp_path / "test.db")
-    assert await second.add_app(replace(app, secret="another")) == app
-    assert await second.add_user(replace(user, token="another")) == user
-    assert await second.secret("key", lambda: "made again") == "made once"
-    assert await second.living_calls() == (CALL,)
-    row = await second.next_notification("call-1")
-    assert row is not None
-    assert row.body == "a"
-    await second.close()
-
-
-async def test_roles_of_an_app_can_be_set(store: SqliteStore) -> None:
-    await store.add_app(AppRow("app", "tenant", "Bot", "secret", ("Calls.Initiate.All",)))
-    await store.set_roles("app", [])
-    app = await store.app("app")
-    assert app is not None
-    assert app.roles == ()
-    with pytest.raises(StoreError, match="nobody"):
-        await store.set_roles("nobody", [])
-
-
-async def test_old_calls_are_forgotten_but_not_while_something_waits(store: SqliteStore) -> None:
-    for number in range(5):
-        row = replace(CALL, call_id=f"call-{number}", is_over=number != 4)
-        await store.save_call(row, ["a"] if number == 0 else [])
-    assert await store.forget_calls(keep=1) == 2
-    left = [n for n in range(5) if await store.call(f"call-{n}") is not None]
-    assert left == [0, 3, 4]
-    assert await store.notification_counts("call-0") == NotificationCounts(0, 0, 1)
-
-
 async def test_commits_are_on_the_disk_and_the_file_is_private(
-    store: SqliteStore, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
+    store = await SqliteStore.open(tmp_path / "test.db")
     db = store._connection
     assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert db.execute("PRAGMA synchronous").fetchone() == (2,)
     await store.save_call(CALL, [])
     for name in ("test.db", "test.db-wal", "test.db-shm"):
         assert os.stat(tmp_path / name).st_mode & 0o077 == 0, name
+    await store.close()
 
 
 async def test_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
@@ -136,8 +44,46 @@ async def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         await SqliteStore.open(tmp_path / "test.db")
 
 
-async def test_closed_store_says_so(store: SqliteStore) -> None:
+def make_first_version(path: Path, roles: list[str]) -> None:
+    db = sqlite3.connect(path)
+    db.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
+    values = ("app", "tenant", "Bot", "secret", json.dumps(roles))
+    db.execute("INSERT INTO apps VALUES (?, ?, ?, ?, ?)", values)
+    db.execute(
+        "INSERT INTO calls (call_id, app_id, tenant_id, callback_uri, state, is_over, resource)"
+        " VALUES ('call-1', 'app', 'tenant', 'https://bot/', 'established', 0, '{}')"
+    )
+    db.execute(
+        "INSERT INTO outbox (message_id, call_id, status, body)"
+        " VALUES ('message', 'call-1', 'pending', 'body')"
+    )
+    db.commit()
+    db.close()
+
+
+async def test_database_of_the_first_version_keeps_what_it_holds(tmp_path: Path) -> None:
+    make_first_version(tmp_path / "test.db", ["Calls.Initiate.All"])
+    store = await SqliteStore.open(tmp_path / "test.db")
+    assert await store.app("app") == AppRow(
+        "app", "tenant", "Bot", "secret", ("Calls.Initiate.All",), None
+    )
+    assert [call.call_id for call in await store.living_calls()] == ["call-1"]
+    waiting = await store.next_notification("call-1")
+    assert waiting is not None
+    assert waiting.body == "body"
+    assert await store.meetings() == ()
     await store.close()
+    again = await SqliteStore.open(tmp_path / "test.db")
+    assert [call.call_id for call in await again.living_calls()] == ["call-1"]
+    await again.close()
+
+
+async def test_app_that_had_every_permission_gets_the_new_ones(tmp_path: Path) -> None:
+    first = [role.value for role in ALL_ROLES if role.value.startswith("Calls.")]
+    assert len(first) == 5
+    make_first_version(tmp_path / "test.db", first)
+    store = await SqliteStore.open(tmp_path / "test.db")
+    app = await store.app("app")
+    assert app is not None
+    assert set(app.roles) == {role.value for role in ALL_ROLES}
     await store.close()
-    with pytest.raises(StoreError, match="closed"):
-        await store.call("call-1")

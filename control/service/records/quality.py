@@ -5,6 +5,7 @@ Source: Microsoft Graph, callRecords: mediaStream; RFC 3550 section 6.4 (jitter,
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,9 @@ from mixminus.media.quality import StreamQuality
 
 WINDOW_SAMPLES: Final = 20
 """The network jitter's maximum is that of windows of 20 s, sampled every second."""
+
+RECENT_SAMPLES: Final = 5
+"""What "now" means to who looks at a call: the last five seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,14 @@ class Measured:
     max_far_jitter_ms: float | None
     max_window_far_jitter_ms: float | None
     used_fec: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What came from a party in the last seconds: shares of 1; None where nothing was due."""
+
+    loss: float | None
+    concealed: float | None
 
 
 class Series:
@@ -93,6 +105,23 @@ class QualityMeter:
         self._far_loss, self._far_jitter = Series(), Series()
         self._received = self._lost = self._sent = self._due = self._concealed_ticks = 0
         self._fec_ticks = 0
+        self._last: deque[tuple[int, int, int, int]] = deque(maxlen=RECENT_SAMPLES)
+
+    @property
+    def latest(self) -> StreamQuality | None:
+        """The sample that was taken last; None before the first."""
+        return self._before
+
+    @property
+    def recent(self) -> Recent:
+        """What the last five samples say."""
+        lost = received = concealed = due = 0
+        for sample in self._last:
+            lost += sample[0]
+            received += sample[1]
+            concealed += sample[2]
+            due += sample[3]
+        return Recent(_share(lost, received + lost), _share(concealed, due))
 
     def begin(self, quality: StreamQuality) -> None:
         """Count from *quality* on: what it says was before this stay, or is another transport's."""
@@ -118,6 +147,7 @@ class QualityMeter:
         self._concealed_ticks += concealed
         self._fec_ticks += fec
         self._due += due
+        self._last.append((lost, received, concealed, due))
         self._loss.add(_share(lost, received + lost))
         self._concealed.add(_share(concealed, due))
         # The estimate stands still when nothing comes: only what was measured in this second.

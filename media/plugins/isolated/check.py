@@ -7,7 +7,7 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import PluginConfigError, PluginError
+from ..errors import PluginConfigError, PluginError, UnknownPluginError
 from .launch import kill, launch
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def error_of(name: str, error: dict[str, Any]) -> PluginError:
     """Return what a child said went wrong."""
     if error["kind"] == "config":
         return PluginConfigError(name, error["field"], error["message"])
+    if error["kind"] == "unknown":
+        return UnknownPluginError(error["message"])
     if error["kind"] == "plugin":
         return PluginError(error["message"])
     return PluginError(f"{error['kind']}: {error['message']}")

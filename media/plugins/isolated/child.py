@@ -23,11 +23,12 @@ import numpy as np
 
 from ..config import Made
 from ..contract import PluginContext
-from ..errors import RAISED, PluginConfigError, PluginError
+from ..errors import RAISED, PluginConfigError, PluginError, UnknownPluginError
 from ..meter import OwnTimeMeter
 from ..registry import resolve
 from ..slot import checked_result
 from .memory import CHANGED, FAILED, UNCHANGED, Place, SharedPlaces
+from .relay import RelayHandler
 
 log = logging.getLogger("mixminus.media.plugins")
 
@@ -55,7 +56,15 @@ class Served:
 class Child:
     """Serves the plugin *reference* until the socket ends."""
 
-    def __init__(self, control: socket.socket, places: SharedPlaces, work: int, done: int) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        places: SharedPlaces,
+        work: int,
+        done: int,
+        relayed: RelayHandler,
+    ) -> None:
+        self._relayed = relayed
         self._control, self._places = control, places
         self._work, self._done = work, done
         self._served: dict[int, Served] = {}
@@ -97,6 +106,7 @@ class Child:
                 # Of a stream that has gone, or of the child before this one.
                 self._places.leave(np.array([index]))
                 continue
+            self._relayed.concern(int(index))
             self._process(served)
             os.eventfd_write(self._done, 1)
 
@@ -122,6 +132,7 @@ class Child:
 
     def _take(self, message: dict[str, Any]) -> None:
         index = int(message["place"])
+        self._relayed.concern(index)
         match message["do"]:
             case "open":
                 # What takes long must not hold up other streams.
@@ -133,6 +144,8 @@ class Child:
                 self._say(closed=index)
 
     def _open(self, index: int, message: dict[str, Any]) -> None:
+        self._relayed.concern(index)
+
         def emit(name: str, value: Any) -> None:
             self._say(emit=index, name=name, value=value)
 
@@ -192,7 +205,9 @@ def describe_error(error: BaseException) -> dict[str, str]:
     """Return *error* as a message can carry it."""
     if isinstance(error, PluginConfigError):
         return {"kind": "config", "field": error.field, "message": error.message}
-    kind = "plugin" if isinstance(error, PluginError) else type(error).__name__
+    kind = type(error).__name__
+    if isinstance(error, PluginError):
+        kind = "unknown" if isinstance(error, UnknownPluginError) else "plugin"
     return {"kind": kind, "field": "", "message": str(error) or type(error).__name__}
 
 
@@ -225,7 +240,11 @@ def main() -> None:
     if "check" in options:
         check(control, options)
         return
-    child = Child(control, SharedPlaces(options["memory"]), options["work"], options["done"])
+    relayed = RelayHandler(control)
+    logging.getLogger().addHandler(relayed)
+    logging.getLogger().setLevel(options["log_level"])
+    places = SharedPlaces(options["memory"])
+    child = Child(control, places, options["work"], options["done"], relayed)
     if child.load(options["plugin"]):
         limit_memory(options["memory_mb"])
         child.serve()

@@ -16,6 +16,7 @@ from ..errors import PluginError
 from .check import error_of, how_it_ended
 from .launch import kill, launch
 from .memory import PLACES, SharedPlaces
+from .relay import relay
 
 if TYPE_CHECKING:
     from ..config import PluginSpec
@@ -162,7 +163,11 @@ class ChildProcess:
         with theirs:
             try:
                 process = launch(
-                    {"plugin": self.reference, "memory_mb": self.memory_mb},
+                    {
+                        "plugin": self.reference,
+                        "memory_mb": self.memory_mb,
+                        "log_level": logging.getLogger().getEffectiveLevel(),
+                    },
                     control=theirs.fileno(),
                     memory=self._memory,
                     work=self.work,
@@ -193,8 +198,12 @@ class ChildProcess:
             if not data:
                 return  # Its end is told by the process itself.
             try:
+                message = json.loads(data)
+                if "log" in message:
+                    relay(message, self._streams.get(message["stream"]))
+                    continue
                 with self._lock:
-                    self._take(json.loads(data))
+                    self._take(message)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 # The boundary to another process: a plugin may have got hold of its socket.
                 self._kill(f"it said what nobody understands: {error}")

@@ -145,6 +145,9 @@ def read_object(message: str | bytes) -> dict[str, Any]:
         )
     try:
         value = json.loads(message)
+        if "\\u" in message:
+            # An escape may spell half a surrogate pair, which nothing that shows it can write.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise RemoteProtocolError(f"expected JSON, got {message[:40]!r}") from None
     if not isinstance(value, dict):

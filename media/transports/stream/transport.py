@@ -96,6 +96,7 @@ class StreamTransport:
         self._inlets = Inlets(platform, leg, speakers, stream.started.format)
         self._take_stream(stream)
         self._unsubscribe = platform.on_tick(self._on_tick)
+        platform.totals.streams.follow_until(self.closed, self.counters)
 
     @property
     def closed(self) -> asyncio.Future[str]:

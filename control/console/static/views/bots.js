@@ -1,0 +1,59 @@
+// The bots that can be placed: what each can do, and where it is now.
+
+import { html, memo, useMemo, useState } from "../preact.js";
+import { useResource } from "../api.js";
+import { Empty, Loaded } from "../parts/empty.js";
+import { Icon } from "../parts/icon.js";
+import { Copy } from "../parts/json.js";
+import { Page } from "../parts/page.js";
+import { Chip } from "../parts/state.js";
+import { href } from "../router.js";
+import { isOver, useStore } from "../store.js";
+import { PlaceBot } from "./start.js";
+
+const SKILLS = [
+  ["canBeCalled", "Can be called"], ["canCall", "Can call people"], ["canJoin", "Can join meetings"],
+];
+
+export function BotsView() {
+  const resource = useResource("bots");
+  const calls = useStore((state) => state.callList);
+  const live = useMemo(() => calls.filter((row) => !isOver(row) && row.bot !== null), [calls]);
+  return html`
+    <${Page} title="Bots" lead="Applications of this server that can take part in calls.">
+      <${Loaded} resource=${resource}>${({ bots }) => (bots.length === 0
+        ? html`<section class="card"><${Empty} icon="bots" title="No bot is running.">
+            <p>Start one with <code>mixminus serve bot.py</code>, or try <code>mixminus dev</code>, which
+              brings an echo bot.</p><//></section>`
+        : html`<ul class="bot-list">${bots.map((bot) => html`
+            <${Bot} key=${bot.appId ?? bot.name} bot=${bot}
+              live=${live.filter((row) => row.bot === bot.name)} />`)}</ul>`)}<//>
+    <//>`;
+}
+
+const Bot = memo(({ bot, live }) => {
+  const [isPlacing, setPlacing] = useState(false);
+  return html`
+    <li class="card bot">
+      <div class="spread">
+        <div class="row bot-name">
+          <span class="kind-sign"><${Icon} name="bots" size="22" /></span><h2>${bot.name}</h2></div>
+        <${Chip} is=${live.length > 0 ? "good" : "off"}>${live.length === 0 ? "Idle"
+          : `In ${live.length} ${live.length === 1 ? "call" : "calls"}`}<//>
+      </div>
+      ${bot.description !== null && html`<p class="quiet">${bot.description}</p>`}
+      <ul class="skills small-text">${SKILLS.map(([key, title]) => html`
+        <li key=${key} class=${bot[key] ? "" : "is-missing"}>
+          <${Icon} name=${bot[key] ? "check" : "close"} size="15" />
+          <span class="visually-hidden">${bot[key] ? "" : "Not: "}</span>${title}</li>`)}</ul>
+      ${bot.appId !== null && html`<p class="small-text row bot-id"><span class="quiet">Application</span>
+        <code class="truncate">${bot.appId}</code>
+        <${Copy} text=${bot.appId} label=${`Copy the application id of ${bot.name}`} /></p>`}
+      ${live.length > 0 && html`<ul class="small-text bot-calls">${live.slice(0, 5).map((row) => html`
+        <li key=${row.id}><a href=${href("calls", row.id)}>${row.title}</a></li>`)}
+        ${live.length > 5 && html`<li class="quiet">and ${live.length - 5} more</li>`}</ul>`}
+      <div class="row bot-actions"><button type="button" onClick=${() => setPlacing(true)}
+        aria-label=${`Place ${bot.name} in a call`}><${Icon} name="plus" />Place in a call</button></div>
+      ${isPlacing && html`<${PlaceBot} botId=${bot.name} onClose=${() => setPlacing(false)} />`}
+    </li>`;
+});

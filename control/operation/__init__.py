@@ -1,0 +1,1 @@
+"""What every process that serves has, whatever it serves: admission, health, metrics, logs."""

@@ -1,0 +1,13 @@
+"""All the tables of the store, the same on every engine."""
+
+from __future__ import annotations
+
+from .call_tables import CallTables
+from .directory_tables import DirectoryTables
+from .meeting_tables import MeetingTables
+from .record_tables import RecordTables
+from .subscription_tables import SubscriptionTables
+
+
+class StoreTables(DirectoryTables, CallTables, MeetingTables, RecordTables, SubscriptionTables):
+    """A :class:`~.base.Store` but for the engine that runs its transactions."""
