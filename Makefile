@@ -14,13 +14,15 @@ DURATION ?= 10
 OUT      ?= demo-out
 FUZZ_SECONDS ?= 300
 NATIVE := $(wildcard native/*.c native/*.h)
+# Running it needs a third of what the tests need; where theirs is, that is taken.
+READY  := $(if $(wildcard $(VENV)/.installed),$(VENV)/.built,$(VENV)/.ready)
 
 .PHONY: demo test check lint types format unit native bench docs dev dist fuzz floors clean preflight long slow
 
-demo: $(VENV)/.built
+demo: $(READY)
 	$(BIN)/mixminus demo $(if $(INPUT),--input "$(INPUT)") --duration $(DURATION) --out "$(OUT)"
 
-dev: $(VENV)/.built
+dev: $(READY)
 	$(BIN)/mixminus dev $(if $(PORT),--port $(PORT)) $(if $(OPEN),--open)
 
 dist: | preflight
@@ -54,6 +56,7 @@ check: $(VENV)/.built $(VENV)/.bench docs
 	$(BIN)/python -m benchmarks delay --quick --way rtp --way echo
 	$(BIN)/python -m benchmarks plugins --quick
 	$(BIN)/python -m benchmarks links --quick
+	$(BIN)/python -m benchmarks console --quick
 
 # By the clock ten minutes, of the machine little: beside the tests that take the machine.
 long: $(VENV)/.built
@@ -63,10 +66,10 @@ slow: $(VENV)/.built
 	$(BIN)/python -m pytest -m "slow and not long" -n 3 --dist loadfile
 
 bench: $(VENV)/.built $(VENV)/.bench
-	for name in mix tick pipeline network density delay scale plugins links; do $(BIN)/python -m benchmarks $$name || exit 1; done
+	for name in mix tick pipeline network density delay scale capacity plugins links console; do $(BIN)/python -m benchmarks $$name || exit 1; done
 
 docs: $(VENV)/.bench
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 fuzz: $(VENV)/.built
 	MIXMINUS_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m tests.native.fuzz.run
@@ -83,6 +86,11 @@ native: $(VENV)/.built
 
 $(VENV)/.built: $(VENV)/.installed $(NATIVE)
 	$(BIN)/python -W ignore -c "from setuptools import setup; setup()" -q build_ext --inplace
+	@touch $@
+
+$(VENV)/.ready: pyproject.toml $(NATIVE) | preflight
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e .
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml | preflight

@@ -17,16 +17,17 @@ def read_json(body: bytes) -> Any:
     """
     value = json.loads(body)
     # Only an escape can spell one: most bodies need no second look.
-    return _whole(value) if b"\\u" in body else value
+    return whole(value) if b"\\u" in body else value
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
+    """Return a copy of *value*, which is JSON, with U+FFFD for such halves."""
     if isinstance(value, str):
         if value.isascii():
             return value
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, Mapping):
-        return {_whole(name): _whole(held) for name, held in value.items()}
+        return {whole(name): whole(held) for name, held in value.items()}
     if isinstance(value, list):
-        return [_whole(each) for each in value]
+        return [whole(each) for each in value]
     return value

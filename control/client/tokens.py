@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msal
 import requests
+import urllib3
 
 GRAPH_SCOPE: Final = "https://graph.microsoft.com/.default"
 """The audience of a calls token, also at the embedded service: only who issues it differs."""
 MICROSOFT_AUTHORITIES: Final = frozenset(
     {"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"}
 )
+MAX_ANSWER_BYTES: Final = 1 << 20
 HTTP_TIMEOUT_S: Final = 10.0
 
 
@@ -47,7 +50,9 @@ class TokenSource(Protocol):
 
 
 class AuthoritySession(requests.Session):
-    """msal's HTTP: our own CA and no other, and never without a time limit."""
+    """msal's HTTP: our own CA and no other, never without a time limit, or a longer answer than
+    1 MB, which counts as none.
+    """
 
     def __init__(self, ca_file: Path | None) -> None:
         super().__init__()
@@ -59,7 +64,19 @@ class AuthoritySession(requests.Session):
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request, with a time limit of ours unless there is one."""
         kwargs.setdefault("timeout", HTTP_TIMEOUT_S)
-        return super().request(*args, **kwargs)
+        response = super().request(*args, **{**kwargs, "stream": True})
+        # Read here, as far as an answer may go: requests itself would read without end.
+        with response.raw as raw:
+            try:
+                body = raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise requests.ConnectionError(error, request=response.request) from error
+        if len(body) > MAX_ANSWER_BYTES:
+            raise requests.ConnectionError(
+                f"expected at most {MAX_ANSWER_BYTES} bytes", request=response.request
+            )
+        response.raw = BytesIO(body)
+        return response
 
 
 class ClientCredentials:
@@ -121,9 +138,13 @@ class ClientCredentials:
         except ValueError as exc:
             # msal's word for an authority that answers with something else than metadata.
             raise TokenError("invalid_authority", f"{authority}: {exc}") from exc
+        except (LookupError, AttributeError, TypeError, RecursionError) as exc:
+            # What msal says of JSON that it did not expect.
+            what = "it does not answer as an authority"
+            raise TokenError("invalid_authority", f"{authority}: {what}") from exc
         token = answer.get("access_token")
         if not isinstance(token, str):
-            description = str(answer.get("error_description", "without a description"))
+            description = str(answer.get("error_description") or "without a description")
             raise TokenError(str(answer.get("error", "unknown")), description.splitlines()[0])
         return token, answer.get("token_source") == "cache"
 

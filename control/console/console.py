@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from ..journal import Journal
+from ..operation.redaction import secrets_of
 from ..serving import AsgiApp, LoopbackServer
 from ..tls import LOCAL_HOSTS
 from .addresses import PREFIX
@@ -87,7 +88,7 @@ class Console:
         """
         self._parts.sources.add(source)
         self._parts.journals.add(journal)
-        journal.redactor.learn(self.token)
+        journal.redactor.learn(self.token, *secrets_of(self._settings))
         is_first = not self._homes
         home = self._homes[source.side] = _Home(url, hosts, ca_file)
         self._roles[source.side] = app

@@ -167,7 +167,7 @@ class OidcSignIn:
             raise OidcError(
                 f"the issuer {self._authority} cannot be reached: {type(error).__name__}"
             ) from error
-        except (ValueError, KeyError, RuntimeError) as error:
+        except (ValueError, LookupError, AttributeError, TypeError, RuntimeError) as error:
             # msal's words for metadata that is none; its message may quote the answer.
             log.warning("the issuer %s: %s", self._authority, error)
             raise OidcError(f"{self._authority} does not answer as an OpenID issuer") from error

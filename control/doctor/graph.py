@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import uuid
 from dataclasses import dataclass
@@ -131,12 +130,12 @@ def fetch_keys(
         return answer, 0
     try:
         jwks_uri = json.loads(answer.body)["jwks_uri"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return answer, 0
     answer = ask(str(jwks_uri), ca_file, system_roots=system_roots)
     try:
         return answer, len(read_keys(json.loads(answer.body))) if answer.status == 200 else 0
-    except ValueError:
+    except (ValueError, RecursionError):
         return answer, 0
 
 
@@ -158,5 +157,5 @@ def roles_of(token: str) -> list[str]:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         return sorted(str(role) for role in claims.get("roles", []))
-    except (IndexError, ValueError, binascii.Error, AttributeError, TypeError):
+    except (IndexError, ValueError, AttributeError, TypeError, RecursionError):
         return []

@@ -100,7 +100,7 @@ def check_health(check: str, url: str, answer: Answer) -> Finding:
         return Finding(check, Level.OK, f"runs at {url}", details=details)
     try:
         said = json.dumps(json.loads(answer.body))[:200]
-    except ValueError:
+    except (ValueError, RecursionError):
         said = "no JSON"
     found = f"{url}/healthz answered {answer.status}: {said}"
     return Finding(check, Level.ERROR, found, "Look at its log, and start it anew.", details)

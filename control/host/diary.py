@@ -56,7 +56,8 @@ class CallDiary(ABC):
     def _note_state(self, reason: str = "") -> None:
         at_ms = since_ms(self._created_at_s)
         self.states.append(StateChange(self.state, at_ms))
-        log.info("call %s: %s after %.0f ms", self.id, self.state.value, at_ms)
+        event = {"event": f"call.{self.state.value}"}
+        log.info("call %s: %s after %.0f ms", self.id, self.state.value, at_ms, extra=event)
         if self._totals is not None:
             self._totals.enter(self.state, at_ms / 1000)
         if self._concern is not None:

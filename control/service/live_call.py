@@ -20,7 +20,7 @@ from ..graph.requests import CallOptions, Target
 from ..operation.call_context import call_task, concerning
 from ..store.base import CallRow, StoreError
 from .bot_media import BotMedia, BotMediaError
-from .call_concern import call_concern
+from .call_concern import call_concern, note_state
 from .conversation import Conversation
 from .gauge import Gauge
 from .invitation import Answered, Failed, Invitation, Outcome, Ringing, invite
@@ -369,8 +369,7 @@ class LiveCall:
             why = f": {call.result.message}" if call.is_ending and call.result else ""
             self.services.journal.record("state", self.id, f"{call.state.value}{why}")
             self.services.call_totals.enter(call.state, at_ms / 1000)
-            log.info("call %s: %s%s", self.id, call.state.value, why)
-            self.concern.enter_state(call.state.value)
+            note_state(self.concern, call.state.value, why)
         self.call, self.row = call, row
         if bodies:
             self.services.notifier.wake(row.call_id)

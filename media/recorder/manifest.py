@@ -45,7 +45,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """Return the manifest of a recording; empty when there is none that can be read."""
     try:
         content = json.loads((directory / MANIFEST_NAME).read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

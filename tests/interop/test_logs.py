@@ -151,6 +151,7 @@ async def running(tmp_path: Path, form: Literal["json", "text"]) -> AsyncIterato
             own = HostSettings.from_dev_file(
                 dev,
                 state_dir=tmp_path,
+                capture=True,
                 twilio_auth_token=SecretStr(TWILIO),
                 stream_path_token=SecretStr(STREAM),
                 acs_connection_string=SecretStr(
@@ -283,6 +284,9 @@ async def test_no_canary_is_in_what_a_process_says(
             assert entries
             scene.seen[f"journal of the {journal.side}"] = "\n".join(e.json() for e in entries)
     scene.seen["logs"] = scene.said
+    captures = [path for path in (tmp_path / "recordings").rglob("*") if path.is_file()]
+    assert captures
+    scene.seen |= {path.name: path.read_bytes().decode("latin-1") for path in captures}
     for name, secret in scene.secrets.items():
         for where, text in scene.seen.items():
             assert secret not in text, f"the {name} is in {where}"
@@ -298,6 +302,7 @@ async def test_no_canary_is_in_what_a_process_says(
     assert "Canary Pat" not in scene.said
 
 
+@pytest.mark.slow
 async def test_the_search_would_find_a_canary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,6 +347,8 @@ async def test_every_line_of_a_call_has_its_id(tmp_path: Path) -> None:
         # Without one are only requests that make a call, or are about none.
         assert {line["logger"] for line in about_none} <= {"mixminus.control.http"}
         assert not [line for line in about_none if "{call_id}" in line["message"]]
+        events = [line["event"] for line in own if "event" in line]
+        assert events.count("call.established") == 2, "the host's and the service's"
     assert first != second
     late = {line["logger"] for line in lines[between:] if line.get("callId") == first}
     assert late <= {"mixminus.control.records", "mixminus.control.notifier"}  # After its end.

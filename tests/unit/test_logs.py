@@ -261,6 +261,7 @@ def test_what_ends_a_thread_is_a_line_as_all_others() -> None:
     assert line["exception"]["message"] == "with [redacted]"
 
 
+@pytest.mark.slow
 def test_importing_mixminus_sets_up_no_logging() -> None:
     script = (
         "import logging; root = logging.getLogger()\n"

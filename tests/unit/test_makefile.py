@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,3 +51,11 @@ def test_what_is_missing_is_named_first(tmp_path: Path, without: str, says: str)
 def test_with_all_there_it_says_nothing(tmp_path: Path) -> None:
     done = preflight(tmp_path, "")
     assert done.returncode == 0, done.stderr
+
+
+def test_warnings_of_the_documentation_are_errors() -> None:
+    # mkdocs counts no warnings when it is told to be quiet.
+    makefile = (ROOT / "Makefile").read_text()
+    (build,) = re.findall(r"mkdocs build.*", makefile)
+    assert "-q" not in build
+    assert "\nstrict: true\n" in (ROOT / "mkdocs.yml").read_text()

@@ -143,7 +143,7 @@ def test_more_than_the_budget_is_found_also_when_it_sleeps() -> None:
 
         def process(self, frame: AudioFrame) -> None:
             self.frames += 1
-            # More often than would do: on a busy machine some of it passes for the host's own stall.
+            # Often: on a busy machine some of it passes for the host's own stall.
             if 20 <= self.frames < 30:
                 time.sleep(0.008)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import sqlite3
 import time
@@ -134,6 +135,59 @@ async def test_a_commit_without_an_answer_is_what_the_store_says(
 
 async def refused(store: Store) -> bool:
     return not await answers(store)
+
+
+async def test_what_is_acknowledged_is_written_once_whatever_the_server_does(
+    database: PostgresPlace, store: Store
+) -> None:
+    """Eight write all the time while the server stops, crashes and cuts them off."""
+    chance = random.Random(7)
+    acknowledged: list[str] = []
+    stopped = asyncio.Event()
+
+    async def write(name: str) -> None:
+        number = 0
+        while not stopped.is_set():
+            number += 1
+            body = f"{name}-{number}"
+            try:
+                await store.save_call(replace(CALL, call_id=name), [body])
+            except StoreError:
+                await asyncio.sleep(0.01)
+            else:
+                acknowledged.append(body)
+
+    async def wait_for_more() -> None:
+        wanted = len(acknowledged) + chance.randrange(1, 60)
+        await eventually(lambda: len(acknowledged) >= wanted, 30.0)
+
+    writers = [asyncio.create_task(write(f"call-{number}")) for number in range(8)]
+    for fault in ("cut", "fast", "cut", "immediate", "cut", "fast"):
+        await wait_for_more()
+        if fault == "cut":
+            await asyncio.to_thread(cut_off, database)
+        else:
+            await asyncio.to_thread(database.server.stop, fault)
+            await asyncio.to_thread(database.server.start)
+    await wait_for_more()
+    stopped.set()
+    await asyncio.gather(*writers)
+    with database.server.connect(database.url) as connection:
+        rows = connection.execute("SELECT body FROM mixminus.outbox ORDER BY sequence")
+        written = [body for (body,) in rows]
+    assert sorted(written) == sorted(acknowledged)
+    for number in range(len(writers)):
+        of_one = [body for body in written if body.startswith(f"call-{number}-")]
+        assert of_one == [body for body in acknowledged if body.startswith(f"call-{number}-")]
+
+
+def cut_off(database: PostgresPlace) -> None:
+    """End the store's session on the server."""
+    with database.server.connect(database.url) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'mixminus %' AND datname = current_database()"
+        )
 
 
 async def test_closing_ends_what_waits_to_be_known(database: PostgresPlace, proxy: Proxy) -> None:

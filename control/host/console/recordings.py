@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -16,6 +17,9 @@ from mixminus.media.recorder.tracks import PART
 from ...console.models import RecordingFile, RecordingView
 from ...console.source import AudioFile, ConsoleRefusedError
 from ...console.views import iso
+from ...whole_json import whole
+
+log = logging.getLogger("mixminus.control.host")
 
 MOST: Final = 200
 KEY: Final = "h:"
@@ -42,9 +46,18 @@ def list_recordings(store: RecordingStore) -> list[RecordingView]:
 
 def recording_view(directory: Path) -> RecordingView | None:
     """Return one recording; None of what is none: a capture, or one that was just removed."""
-    manifest = read_manifest(directory)
+    manifest = whole(read_manifest(directory))
     if not isinstance(manifest.get("tracks"), list):
         return None
+    try:
+        return _view(directory, manifest)
+    except (AttributeError, TypeError, ValueError, ArithmeticError, OSError) as error:
+        # What is in a manifest that no recorder wrote is anything: the others are shown.
+        log.warning("%s is no recording's: %s", directory / MANIFEST_NAME, type(error).__name__)
+        return None
+
+
+def _view(directory: Path, manifest: Mapping[str, Any]) -> RecordingView:
     is_live = manifest.get("state") == "recording"
     reason = manifest.get("reason")
     call_id = manifest.get("call_id")

@@ -95,7 +95,7 @@ class Metrics:
         What the loop owns is read in the loop; the text is made in a thread.
         """
         # Each on its own: one that is slow must not hold up what the others have to say.
-        await asyncio.gather(*(source.prepare() for source in self._sources))
+        await asyncio.gather(*(_prepared(source) for source in self._sources))
         families = Families()
         self._collect_own(families)
         for source in self._sources:
@@ -126,6 +126,15 @@ class Metrics:
             for source in self._sources:
                 source.settle()
         self._look_at(loop, max(due_s + LOOK_S, now_s))
+
+
+async def _prepared(source: Source) -> None:
+    """Wait for a source, but not until whoever scrapes has given up: its last word stands then."""
+    try:
+        async with asyncio.timeout(PREPARE_S):
+            await source.prepare()
+    except TimeoutError:
+        log.warning("%s was not ready for a scrape in %g s", type(source).__name__, PREPARE_S)
 
 
 class _Together(Collector):

@@ -7,12 +7,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg import errors
 from psycopg.adapt import Dumper
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 from ..base import StoreError
 from ..engine import Parameters, Rows, T, Transaction
@@ -39,6 +40,8 @@ _SETTINGS: Final[LiteralString] = (
     f" SET lock_timeout = {STATEMENT_MS}; SET idle_in_transaction_session_timeout = {IDLE_MS};"
     " SET client_encoding = 'UTF8'; SET synchronous_commit = 'on'"
 )
+# NULL, which fails, where another service has taken the database.
+_COUNT: Final = b"UPDATE holder SET commits = CASE WHEN instance = %s THEN %s::bigint END"
 _OTHER: Final = b"""
     SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'this machine'),
         to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
@@ -74,17 +77,33 @@ class _TruthDumper(Dumper):
         return b"1" if obj else b"0"
 
 
+class _Found:
+    """The rows of one statement of a pipeline: asked for when they are looked at."""
+
+    def __init__(self, cursor: psycopg.Cursor, pipeline: psycopg.Pipeline) -> None:
+        self._cursor, self._pipeline = cursor, pipeline
+        self.fetchone, self.fetchall = cursor.fetchone, cursor.fetchall
+
+    @property
+    def rowcount(self) -> int:
+        self._pipeline.sync()
+        return self._cursor.rowcount
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+
 class _Transaction:
     """A :class:`~..engine.Transaction` that notes whether it changed something."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: psycopg.Connection, pipeline: psycopg.Pipeline) -> None:
+        self._connection, self._pipeline = connection, pipeline
         self.has_written = False
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Rows:
         statement = translate(sql)
         self.has_written |= statement.writes
-        return self._connection.execute(statement.sql, parameters)
+        return _Found(self._connection.execute(statement.sql, parameters), self._pipeline)
 
     def executemany(self, sql: str, parameters: Sequence[Parameters], /) -> None:
         statement = translate(sql)
@@ -107,6 +126,7 @@ class Session:
         parameters = address.with_name(instance)
         self._name: str = parameters["application_name"]
         self._lock = threading.Lock()
+        self._is_sound = True
         self._connection = psycopg.connect(**parameters, autocommit=True)
         self._socket: socket.socket | None = socket.socket(
             fileno=os.dup(self._connection.pgconn.socket)
@@ -158,32 +178,49 @@ class Session:
 
     def _try(self, work: Callable[[Transaction], T], commits: int) -> tuple[T, int]:
         connection = self._connection
-        transaction = _Transaction(connection)
         may_be_written = False
+        if not self._is_sound:
+            raise LostError("the connection is out of step")
         try:
-            connection.execute(b"BEGIN ISOLATION LEVEL SERIALIZABLE")
             try:
-                result = work(transaction)
-                if transaction.has_written:
-                    commits += 1
-                    self._count(commits)
-                    may_be_written = True
-                connection.execute(b"COMMIT")
+                # One way there and back for all that need not be looked at before the end.
+                with connection.pipeline() as pipeline:
+                    connection.execute(b"BEGIN ISOLATION LEVEL SERIALIZABLE")
+                    transaction = _Transaction(connection, pipeline)
+                    result = work(transaction)
+                    if transaction.has_written:
+                        commits += 1
+                        connection.execute(_COUNT, (self._instance, commits))
+                        may_be_written = True
+                    done = connection.execute(b"COMMIT")
+                _expect_commit(done)
             except BaseException:
-                if not connection.closed:
-                    connection.execute(b"ROLLBACK")
+                self._roll_back()
                 raise
-        except (errors.SerializationFailure, errors.DeadlockDetected):
-            raise
         except psycopg.Error as error:
+            others = (errors.SerializationFailure, errors.DeadlockDetected)
+            if self._is_sound and isinstance(error, others):
+                raise
+            if isinstance(error, errors.NotNullViolation) and error.diag.table_name == "holder":
+                raise self._taken_over() from error
             words = self._address.clean(error)
-            if not connection.closed and not isinstance(error, errors.ReadOnlySqlTransaction):
+            if self._is_sound and not isinstance(error, errors.ReadOnlySqlTransaction):
                 raise StoreError(f"the store failed: {words}") from error
             # A server that only reads has lost its place to another: find that one.
             if may_be_written:
                 raise InDoubtError(words, commits, result) from error
             raise LostError(words) from error
         return result, commits
+
+    def _roll_back(self) -> None:
+        """End what runs, if the connection still can; without it, the server does."""
+        self._is_sound = False
+        connection = self._connection
+        # An answer that was cut off leaves the pipeline open: nothing more can be said on it.
+        if connection.closed or connection.pgconn.pipeline_status != PipelineStatus.OFF:
+            return
+        connection.execute(b"ROLLBACK")
+        self._is_sound = connection.info.transaction_status == TransactionStatus.IDLE
 
     def close(self) -> None:
         """Let go of the database. Again is no error."""
@@ -199,13 +236,6 @@ class Session:
         with self._lock, contextlib.suppress(OSError):
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _count(self, commits: int) -> None:
-        done = self._connection.execute(
-            b"UPDATE holder SET commits = %s WHERE instance = %s", (commits, self._instance)
-        )
-        if done.rowcount != 1:
-            raise self._taken_over()
 
     def _taken_over(self) -> TakenOverError:
         return TakenOverError(
@@ -244,6 +274,11 @@ class Session:
                 f"{shown}: its user may not make or use the schema {SCHEMA}"
                 f" ({self._address.clean(error)}): GRANT CREATE ON DATABASE to it"
             ) from error
+
+
+def _expect_commit(done: psycopg.Cursor) -> None:
+    if done.statusmessage != "COMMIT":
+        raise psycopg.OperationalError(f"COMMIT was answered with {done.statusmessage!r}")
 
 
 def _version(connection: psycopg.Connection) -> int:

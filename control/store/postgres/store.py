@@ -79,14 +79,13 @@ class Line:
                 try:
                     result, self._commits = session.transact(work, self._commits)
                 except LostError as error:
-                    lost = error
+                    lost = str(error)
                     self._lose(error)
                 except InDoubtError as error:
-                    self._lose(error)
-                    outcome: Future[Any] = Future()
-                    outcome.set_running_or_notify_cancel()
-                    self._doubt = error, outcome
-                    raise _WaitForOutcomeError(outcome) from error
+                    lost = str(error)
+                    if self._is_written(error):
+                        settled: T = error.result
+                        return settled
                 else:
                     return result
             raise self._gone(lost)
@@ -96,6 +95,23 @@ class Line:
             raise
         finally:
             self._busy_since_s = None
+
+    def _is_written(self, error: InDoubtError) -> bool:
+        """Say whether the transaction in doubt is in the store.
+
+        Raises: _WaitForOutcomeError when the server is away.
+        """
+        self._lose(error)
+        outcome: Future[bool] = Future()
+        outcome.set_running_or_notify_cancel()
+        self._doubt = error, outcome
+        try:
+            self._restored()
+        except StoreError:
+            if self._doubt is None:
+                raise  # Taken over: known, and for ever.
+            raise _WaitForOutcomeError(outcome) from error
+        return self._commits >= error.commits
 
     def restore(self) -> None:
         """Connect again if it is time to; whether that worked shows at the next transaction."""
@@ -145,14 +161,14 @@ class Line:
         try:
             session = self._connect()
         except psycopg.Error as error:
-            raise self._gone(LostError(self._address.clean(error))) from error
+            raise self._gone(self._address.clean(error)) from error
         except TakenOverError as error:
             self._for_ever = str(error)
             self._settle(error)
             log.exception("the store is lost")
             raise
         except StoreError as error:
-            raise self._gone(error) from error
+            raise self._gone(str(error)) from error
         log.info("the store at %s is back", self._address.shown)
         return session
 
@@ -196,12 +212,12 @@ class Line:
             self._session.close()
             self._session = None
 
-    def _gone(self, error: Exception) -> StoreError:
+    def _gone(self, words: str) -> StoreError:
         """Return why nothing can be done now, and let the next try wait."""
         # Half of the wait is chance: the services of a server that returns do not come at once.
         self._next_try_s = time.monotonic() + self._wait_s * random.uniform(0.5, 1.0)  # noqa: S311
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
-        self._away = f"the store at {self._address.shown} is away: {error}"
+        self._away = f"the store at {self._address.shown} is away: {words}"
         return StoreError(self._away)
 
     def _cannot_open(self, error: psycopg.Error) -> str:
