@@ -50,8 +50,9 @@ class TokenSource(Protocol):
 
 
 class AuthoritySession(requests.Session):
-    """msal's HTTP: our own CA and no other, never without a time limit, or a longer answer than
-    1 MB, which counts as none.
+    """msal's HTTP: our own CA and no other, never without a time limit.
+
+    An answer of more than 1 MB is none.
     """
 
     def __init__(self, ca_file: Path | None) -> None:

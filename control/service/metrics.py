@@ -42,12 +42,14 @@ class ServiceSource:
 
     async def prepare(self) -> None:
         """Look what waits in the outbox."""
+        backlog = None
         try:
-            self._backlog = await self._services.store.outbox_backlog()
+            backlog = await self._services.store.outbox_backlog()
         except StoreError as error:
             # /readyz says so; the other metrics are still true.
-            self._backlog = None
             log.warning("the outbox cannot be looked at: %s", error)
+        finally:
+            self._backlog = backlog  # Also when nobody waits for it any more.
 
     def settle(self) -> None:
         """Forget nothing."""

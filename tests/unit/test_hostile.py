@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+import urllib3
 from pydantic import SecretStr, ValidationError
+from requests.adapters import HTTPAdapter
 from starlette.datastructures import Headers
 
 from mixminus.control.acs.events import EventError
 from mixminus.control.acs.events import _events as acs_events
+from mixminus.control.client.tokens import MAX_ANSWER_BYTES, ClientCredentials, TokenError
 from mixminus.control.config.errors import ConfigError
 from mixminus.control.config.sources import SettingsSources
 from mixminus.control.console.guard import cookie
@@ -21,10 +27,19 @@ from mixminus.control.console.settings import ConsoleSettings
 from mixminus.control.console.sign_in import SESSION_COOKIE
 from mixminus.control.console.source import ConsoleRefusedError
 from mixminus.control.console.wishes import MeetingWish
+from mixminus.control.host.console.recordings import list_recordings
 from mixminus.control.journal import Journal
+from mixminus.control.operation.health import HealthPages
+from mixminus.control.operation.metrics.families import Families
+from mixminus.control.operation.metrics.metrics import Metrics, Source
+from mixminus.control.operation.operation import Operation
 from mixminus.control.operation.redaction import LogRedactor
+from mixminus.control.operation.settings import OperationSettings
 from mixminus.control.settings import HostSettings
 from mixminus.control.whole_json import read_json
+from mixminus.media.platform import MediaPlatform
+from mixminus.media.recorder import RecordingStore
+from mixminus.media.recorder.manifest import MANIFEST_NAME
 from mixminus.media.transports.base import RemoteProtocolError
 from mixminus.media.transports.stream.dialect import read_object
 from tests.config_kit import clean
@@ -32,6 +47,7 @@ from tests.console_kit import FakeSource
 
 __all__ = ["clean"]
 
+GOOD = "20260102T000000Z-00000002"
 LONG_CHARS = 32_000
 LIMIT_S = 2.0
 """Of a core, for what takes 0.03 s; it took 19 s when the time grew with the square."""
@@ -154,6 +170,97 @@ async def test_the_side_that_could_do_it_says_why_it_did_not() -> None:
     wish = MeetingWish(subject="Standup")
     with pytest.raises(ConsoleRefusedError, match="the subject is too long"):
         await sources.first_able(lambda source: source.create_meeting(wish))
+
+
+# ---- what is slow or broken ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"tracks": [5]},
+        {"tracks": [{"files": 5}]},
+        {"tracks": [{"files": [5]}]},
+        {"tracks": [{"files": ["a\0b"]}]},
+        {"tracks": [{"files": ["x" * 5000]}]},
+        {"tracks": [], "duration_s": float("nan")},
+        {"tracks": [{"files": ["mixed.wav"], "name": 5}]},
+    ],
+)
+def test_a_broken_recording_hides_no_other(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    good = {"tracks": [{"track": "mixed", "files": ["mixed.wav"], "name": "Ann \ud83d"}]}
+    for name, content in (("20260101T000000Z-00000001", manifest), (GOOD, good)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / MANIFEST_NAME).write_text(json.dumps(content))
+        (tmp_path / name / "mixed.wav").write_bytes(b"RIFF")
+    (shown,) = list_recordings(RecordingStore(tmp_path))
+    assert shown.id == f"h:{GOOD}"
+    assert json.loads(shown.model_dump_json())["title"] == "Ann \ufffd"
+
+
+class Adapter(HTTPAdapter):
+    """An authority that answers everything with *body*."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__()
+        self._body = body
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        raw = urllib3.HTTPResponse(BytesIO(self._body), status=200, preload_content=False)
+        return self.build_response(request, raw)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"[1]", "invalid_authority"),
+        (b"null", "invalid_authority"),
+        (b"[" * 100_000, "invalid_authority"),
+        (b'{"token_endpoint": "https://localhost/t"}', "invalid_authority"),
+        (b" " * (MAX_ANSWER_BYTES + 1), "unreachable"),
+    ],
+)
+def test_an_authority_that_is_none_is_a_token_error(body: bytes, code: str) -> None:
+    source = ClientCredentials("https://localhost/tenant", "app", "secret")
+    source._session.mount("https://", Adapter(body))
+    with pytest.raises(TokenError) as caught:
+        source.fetch()
+    assert caught.value.code == code
+
+
+async def test_a_store_that_hangs_is_no_reason_to_be_ended() -> None:
+    """Neither to be taken for dead, which ends all calls, nor to be left without metrics."""
+    stuck = asyncio.Event()
+
+    async def describe() -> dict[str, Any]:
+        await stuck.wait()
+        return {}
+
+    class Stuck:
+        async def prepare(self) -> None:
+            await stuck.wait()
+
+        def collect(self, families: Families) -> None:
+            families.state("mixminus_draining", 1)
+
+        def settle(self) -> None:
+            raise AssertionError("nobody asked")
+
+    async with MediaPlatform() as platform:
+        operation = Operation(OperationSettings(), platform)
+        pages = HealthPages("call service", operation, describe=describe)
+        (status, body), (text, _) = await asyncio.gather(
+            pages.health(), scraped(operation, Stuck())
+        )
+    assert status == 200
+    assert body["leftOut"] == "the rest was not known within 0.5 s"
+    assert b"mixminus_draining 1.0" in text
+
+
+async def scraped(operation: Operation, source: Source) -> tuple[bytes, str]:
+    metrics = Metrics(operation.settings)
+    metrics.add_source(source)
+    return await metrics.render()
 
 
 # ---- settings ------------------------------------------------------------------------------------

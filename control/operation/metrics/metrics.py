@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -18,6 +19,10 @@ from ...histogram import LOOP_BOUNDS_S, TimeHistogram
 from ..settings import OperationSettings
 from .families import Families
 
+log = logging.getLogger("mixminus.control.operation")
+
+PREPARE_S: Final = 2.0
+"""How long a scrape waits for one source: Prometheus gives up after 10 s."""
 LOOK_S: Final = 0.5
 """How often the event loop is looked at: two wake-ups a second."""
 SETTLE_LOOKS: Final = 120
@@ -129,7 +134,7 @@ class Metrics:
 
 
 async def _prepared(source: Source) -> None:
-    """Wait for a source, but not until whoever scrapes has given up: its last word stands then."""
+    """Wait for a source, but not until whoever scrapes has given up: it is left out then."""
     try:
         async with asyncio.timeout(PREPARE_S):
             await source.prepare()
