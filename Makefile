@@ -66,7 +66,7 @@ slow: $(VENV)/.built
 	$(BIN)/python -m pytest -m "slow and not long" -n 3 --dist loadfile
 
 bench: $(VENV)/.built $(VENV)/.bench
-	for name in mix tick pipeline network density delay scale capacity plugins links console; do $(BIN)/python -m benchmarks $$name || exit 1; done
+	for name in mix tick pipeline network density delay scale capacity plugins links store console; do $(BIN)/python -m benchmarks $$name || exit 1; done
 
 docs: $(VENV)/.bench
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
