@@ -99,7 +99,7 @@ $(VENV)/.installed: pyproject.toml | preflight
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench,deploy,docs]" "setuptools>=77,<85"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench,contract,deploy,docs]" "setuptools>=77,<85"
 	@touch $@ $(VENV)/.built
 
 # The first line of a failed build names what is missing, with its Debian package.

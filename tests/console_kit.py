@@ -19,6 +19,8 @@ from mixminus.control.console.models import (
     BotView,
     CallDetail,
     CallRow,
+    CaptureDetail,
+    CaptureView,
     Engine,
     MeetingView,
     Person,
@@ -95,6 +97,7 @@ class FakeSource:
     levels: dict[str, tuple[int, int]] = field(default_factory=lambda: {"s:call-1": (-20, -127)})
     people: tuple[Person, ...] = ()
     recorded: tuple[RecordingView, ...] = ()
+    captured: tuple[CaptureView, ...] = ()
     files: dict[str, Path] = field(default_factory=dict)
     known_bots: tuple[BotView, ...] = ()
     join: dict[str, Any] | None = None
@@ -155,6 +158,15 @@ class FakeSource:
         if name not in self.files:
             raise ConsoleRefusedError.not_found("no such file")
         return AudioFile(self.files[name], "audio/wav")
+
+    async def captures(self) -> Sequence[CaptureView]:
+        return self.captured
+
+    async def capture(self, capture_id: str, after: int | None, most: int) -> CaptureDetail:
+        for each in self.captured:
+            if each.id == capture_id:
+                return CaptureDetail(capture=each, header={}, total=0)
+        raise ConsoleRefusedError.not_found("no such capture")
 
     async def create_call(self, wish: CallWish) -> str:
         if self.side == "service":

@@ -14,7 +14,9 @@ PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 def floors() -> Iterator[str]:
     project = tomllib.loads(PYPROJECT.read_text())["project"]
     extras = project["optional-dependencies"]
-    parts = (extras[name] for name in ("dev", "aec", "otel", "postgres", "transcript", "vad"))
+    parts = (
+        extras[name] for name in ("dev", "contract", "aec", "otel", "postgres", "transcript", "vad")
+    )
     for requirement in chain(project["dependencies"], *parts):
         if requirement.startswith("mixminus["):
             continue  # our own extras, whose packages are listed by themselves

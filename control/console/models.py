@@ -189,6 +189,65 @@ class RecordingView(Shown):
     files: tuple[RecordingFile, ...] = ()
 
 
+class CaptureView(Shown):
+    """A captured call, as a list has it."""
+
+    id: str
+    side: Side
+    name: str
+    """Of its directory."""
+    title: str
+    call_id: str | None = None
+    bot: str | None = None
+    started_at: str
+    duration_ms: int | None = None
+    """None while it is being written, and of one that was not closed."""
+    size_bytes: int
+    state: Literal["open", "left", "closed", "recovered", "broken"]
+    """Left: by a process that is gone, to be completed at the next start."""
+    error: str | None = None
+    """Why it cannot be read."""
+    replay: str
+    """The command that says it again to a bot."""
+
+
+class CaptureTrack(Shown):
+    """Whose audio is in a capture."""
+
+    kind: Literal["mixed", "speaker", "own"]
+    speaker: str | None = None
+    duration_ms: int
+
+
+class CaptureEvent(Shown):
+    """What was told, asked or pressed in a captured call; shaped as an entry of the journal."""
+
+    seq: int
+    """Counts from 1, without a gap."""
+    at: str
+    at_ms: int
+    """Since the call began for the host."""
+    side: Side
+    call_id: str | None = None
+    kind: Literal["notification", "request", "media"]
+    direction: Literal["in", "out"] | None = None
+    title: str
+    body: Json | None = None
+
+
+class CaptureDetail(Shown):
+    """What is in a capture, secrets redacted: its header and some of its events, oldest first."""
+
+    capture: CaptureView
+    header: Json
+    tracks: tuple[CaptureTrack, ...] = ()
+    events: tuple[CaptureEvent, ...] = ()
+    total: int
+    """How many events there are: the last one's ``seq``."""
+    error: str | None = None
+    """Why its end is not shown."""
+
+
 class OperationView(Shown):
     """A comms operation of a call: a prompt, an invitation, a recorded response..."""
 

@@ -20,6 +20,7 @@ MOST_EVENTS: Final = 1000
 FEW_EVENTS: Final = 200
 MOST_BINS: Final = 4000
 SOME_BINS: Final = 800
+CAPTURE_EVENTS: Final = 500
 MAX_SEQ: Final = 2**53
 
 
@@ -29,6 +30,7 @@ def reading_router(parts: Parts) -> APIRouter:
     _add_calls(router, parts)
     _add_directory(router, parts)
     _add_recordings(router, parts)
+    _add_captures(router, parts)
     return router
 
 
@@ -143,3 +145,22 @@ def _add_recordings(router: APIRouter, parts: Parts) -> None:
     async def audio_head(recording_id: str, name: str) -> Response:
         """Say how long a file is, and that it has ranges."""
         return await audio(recording_id, name)
+
+
+def _add_captures(router: APIRouter, parts: Parts) -> None:
+    sources = parts.sources
+
+    @router.get("/captures")
+    async def captures() -> dict[str, Any]:
+        """List the captured calls, newest first."""
+        found = await sources.gathered(lambda source: source.captures())
+        found.sort(key=lambda capture: capture.started_at, reverse=True)
+        return listed("captures", found[:MAX_RECORDINGS])
+
+    @router.get("/captures/{capture_id}")
+    async def capture(request: Request, capture_id: str) -> Response:
+        """Return a capture's header and its newest events, or those after a number."""
+        after = number(request, "after", -1, 0, MAX_SEQ)
+        source = sources.by_key(capture_id)
+        found = await source.capture(capture_id, None if after < 0 else after, CAPTURE_EVENTS)
+        return shown(found)

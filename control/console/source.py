@@ -11,6 +11,8 @@ from .models import (
     BotView,
     CallDetail,
     CallRow,
+    CaptureDetail,
+    CaptureView,
     Engine,
     MeetingView,
     PluginKind,
@@ -119,6 +121,15 @@ class ConsoleSource(Protocol):
 
     async def audio(self, recording_id: str, name: str) -> AudioFile:
         """Return where a file of a recording is, found among its files by name."""
+
+    async def captures(self) -> Sequence[CaptureView]:
+        """Return the captured calls, newest first, at most 200."""
+
+    async def capture(self, capture_id: str, after: int | None, most: int) -> CaptureDetail:
+        """Return a capture with the newest *most* events, or the first *most* after number *after*.
+
+        *capture_id* is that of one of its captures.
+        """
 
     # ---- what is done ----------------------------------------------------------------------------
 

@@ -156,6 +156,11 @@ class RecordingStore:
             if lock is not None:
                 yield StoreEntry(self, directory, lock)
 
+    def is_being_written(self, entry_id: str) -> bool:
+        """Say whether a process that lives is writing the entry of that id."""
+        directory = self.find(entry_id)
+        return directory is not None and _is_being_written(directory)
+
     def sweep(self) -> tuple[str, ...]:
         """Remove the entries that are older than the retention; return their ids.
 

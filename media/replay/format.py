@@ -143,19 +143,26 @@ def whole_bytes(file: BinaryIO) -> int:
     return end
 
 
+def parse_head(head: bytes) -> tuple[Kind, int, int, int]:
+    """Return what a record is, its flags, how long its payload is, and its time in 100 ns ticks.
+
+    Raises: CaptureError when it is no record's.
+    """
+    number, flags, zero, size, time = RECORD.unpack(head)
+    try:
+        kind = Kind(number)
+    except ValueError:
+        raise CaptureError(f"expected a record of kind 1 to 8, got {number}") from None
+    if size > MAX_PAYLOAD_BYTES or zero:
+        raise CaptureError(f"expected a record of at most {MAX_PAYLOAD_BYTES} bytes, got {size}")
+    if abs(time) > MAX_TIME:
+        raise CaptureError(f"expected a time within a week, got {time / 1e7:.0f} s")
+    return kind, flags, size, time
+
+
 def _records(file: BinaryIO) -> Iterator[tuple[Kind, int, int, bytes]]:
     while len(head := file.read(RECORD.size)) == RECORD.size:
-        number, flags, zero, size, time = RECORD.unpack(head)
-        try:
-            kind = Kind(number)
-        except ValueError:
-            raise CaptureError(f"expected a record of kind 1 to 8, got {number}") from None
-        if size > MAX_PAYLOAD_BYTES or zero:
-            raise CaptureError(
-                f"expected a record of at most {MAX_PAYLOAD_BYTES} bytes, got {size}"
-            )
-        if abs(time) > MAX_TIME:
-            raise CaptureError(f"expected a time within a week, got {time / 1e7:.0f} s")
+        kind, flags, size, time = parse_head(head)
         payload = file.read(size)
         if len(payload) < size:
             return

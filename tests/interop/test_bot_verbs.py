@@ -114,6 +114,7 @@ async def test_a_prompt_that_is_no_audio_fails_with_its_reason(world: World) -> 
     assert not call.is_over
 
 
+@pytest.mark.slow
 async def test_a_meeting_is_joined_by_link_and_by_id_and_its_verbs_work(world: World) -> None:
     meeting = next(m for m in world.service.dev_file.meetings if m.passcode)
     call = await established(

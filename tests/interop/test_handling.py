@@ -119,6 +119,7 @@ async def test_a_bot_answers_a_user(tmp_path: Path) -> None:
         assert (await w.told(call_id, "terminated"))["resultInfo"]["subcode"] == 4521
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reason", "code"), [("none", 603), ("busy", 486), ("forbidden", 403)])
 async def test_a_bot_rejects_a_user(tmp_path: Path, reason: str, code: int) -> None:
     async with world(tmp_path) as w, phone_of(w.graph.dev) as john:
@@ -265,6 +266,7 @@ async def test_of_two_at_once_one_is_refused(tmp_path: Path, actions: tuple[str,
         assert statuses in ([202, 400], [202, 404]), statuses
 
 
+@pytest.mark.slow
 async def test_a_consultative_transfer(tmp_path: Path) -> None:
     async with (
         world(tmp_path) as w,

@@ -64,6 +64,7 @@ async def test_prompts_are_heard_and_their_end_is_told(tmp_path: Path) -> None:
         assert one["completionReason"] == "completedSuccessfully"
 
 
+@pytest.mark.slow
 async def test_media_of_the_set_up_is_fetched_then_and_not_again(tmp_path: Path) -> None:
     async with ivr(tmp_path) as call:
         serve_prompts(call)

@@ -187,6 +187,7 @@ async def test_token_without_the_roles_is_forbidden(tmp_path: Path, roles: tuple
             assert reply.status_code == 201
 
 
+@pytest.mark.slow
 async def test_credentials_stay_over_a_restart(tmp_path: Path) -> None:
     async with running_service(tmp_path) as service:
         before = service.dev_file

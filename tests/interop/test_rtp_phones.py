@@ -86,6 +86,7 @@ async def test_a_gateway_that_cannot_be_reached_is_a_callee_that_cannot(tmp_path
         assert ending(receiver, call_id) == (408, 10057)
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_says_bye_has_hung_up(tmp_path: Path) -> None:
     async with faked(tmp_path, codec="opus", payload_type=96) as (media, receiver, call_id):
         await eventually(lambda: "established" in receiver.states(call_id))
@@ -98,6 +99,7 @@ async def test_a_gateway_that_says_bye_has_hung_up(tmp_path: Path) -> None:
         assert ending(receiver, call_id) == (200, 540000)
 
 
+@pytest.mark.slow
 async def test_a_line_is_hung_up_when_its_script_says_so(tmp_path: Path) -> None:
     async with faked(tmp_path, hang_up_after_s=0.05) as (media, receiver, call_id):
         await eventually(lambda: "terminated" in receiver.states(call_id))

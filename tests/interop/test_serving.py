@@ -132,6 +132,7 @@ async def test_state_directory_serves_one_service_at_a_time(tmp_path: Path) -> N
         pass
 
 
+@pytest.mark.slow
 async def test_service_command_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -79,7 +79,9 @@ def test_every_length_matches_scalar_and_numpy(isa: str, legs: int) -> None:
             np.testing.assert_array_equal(energy, squares, where)
 
 
-@pytest.mark.parametrize("legs", [1, 2, 3, 64, 65, 130])
+@pytest.mark.parametrize(
+    "legs", [1, 2, 3, 65, *(pytest.param(legs, marks=pytest.mark.slow) for legs in (64, 130))]
+)
 def test_source_masks_choose_who_is_heard(isa: str, legs: int) -> None:
     rng = np.random.default_rng(legs)
     for density in (0.0, 0.1, 0.5, 0.9, 1.0):

@@ -82,6 +82,7 @@ def test_a_rest_is_silent_and_its_end_is_not_heard(settings: tuple[int, ...]) ->
     assert np.median(losses) <= 0.2
 
 
+@pytest.mark.slow
 def test_a_rest_begins_after_half_a_second_and_not_with_dtx() -> None:
     nothing = np.zeros(60 * FRAME, np.int16)
     packets = codecs().encoder(OPUS).frames(nothing)

@@ -98,6 +98,7 @@ def test_bad_sizes_are_refused(slots: int, room: int) -> None:
     assert LIB.mm_packet_ring_create(slots, room) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", ["plain", "asan", "tsan"])
 def test_lapped_reader_never_gets_a_torn_or_reordered_datagram(build: str) -> None:
     flags = {

@@ -58,6 +58,7 @@ def needed_model(puts: list[tuple[int, int]], start_ms: int) -> int:
     return least + min(over, 480 * MS)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, 2**32),

@@ -76,6 +76,7 @@ def carry(
     return r, heard, set(range(len(packets))) - {n for _, n in arrived}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", list(KINDS))
 def test_a_clean_call_is_the_decode_bit_for_bit(codec: int) -> None:
     packets = spoken_packets(codec, kit.PLAIN)

@@ -200,6 +200,7 @@ def hostile(rng: random.Random, seen: list[bytes]) -> bytes:
     return bytes(changed[: rng.choice([len(changed), rng.randrange(len(changed)) + 1])])
 
 
+@pytest.mark.slow
 @examples(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([kit.OPUS, kit.PCMU]))
 def test_whatever_comes_ledgers_hold_and_the_call_goes_on(seed: int, codec: int) -> None:

@@ -44,6 +44,7 @@ class Listened:
         self.now_ns += FRAME_NS
 
 
+@pytest.mark.slow
 def test_a_link_is_heard_bit_for_bit() -> None:
     said = kit.frames(np.tile(kit.speech(), 2))[:500]
     link = Listened()

@@ -77,6 +77,7 @@ def heard(leg: Leg) -> Pcm:
     return np.concatenate(frames)
 
 
+@pytest.mark.slow
 async def test_a_tone_goes_both_ways_and_close_leaves_nothing() -> None:
     async with MediaPlatform() as platform:
         with leaves_nothing():

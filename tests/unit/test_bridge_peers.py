@@ -356,6 +356,7 @@ def test_far_ends_may_all_ask_for_something_else() -> None:
     bridge.close()
 
 
+@pytest.mark.slow
 def test_legs_of_several_threads_are_all_kept_though_commands_wait() -> None:
     engine = _native.Engine(period_ns=1_000_000_000)
     bridge, busy = engine.add_bridge(), engine.add_bridge()

@@ -59,6 +59,7 @@ def test_every_failure_is_named() -> None:
     assert any("memory of the host grew" in failure for failure in failures)
 
 
+@pytest.mark.slow
 def test_a_call_that_never_was_still_makes_a_report(tmp_path: Path) -> None:
     from rich.console import Console
 

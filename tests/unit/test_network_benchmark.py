@@ -67,6 +67,7 @@ def test_a_call_is_repeatable_and_its_losses_are_filled() -> None:
     assert 20 <= first.percentile_ms(50) <= 100
 
 
+@pytest.mark.slow
 def test_a_clean_call_is_neither_concealed_nor_late() -> None:
     clean = call(made()[1].pcm[: 4 * 16000], Link(), 1)
     assert clean.lost_ratio == clean.concealed_ratio == clean.fec_ratio == 0

@@ -89,7 +89,7 @@ def find_file(store: RecordingStore, recording_id: str, name: str) -> AudioFile:
     media_type = MEDIA_TYPES.get("" if file is None else file.format)
     if file is None or media_type is None:
         raise ConsoleRefusedError.not_found(f"no audio file {name!r:.100} in that recording")
-    path = _path(directory, name)
+    path = entry_file(directory, name)
     if path is None:
         raise ConsoleRefusedError.not_found(f"{name} is not there any more")
     return AudioFile(path, media_type, is_growing=path.name.endswith(PART))
@@ -100,7 +100,7 @@ def _files(
 ) -> Iterator[RecordingFile]:
     for track in manifest["tracks"]:
         for name in track.get("files", ()):
-            path = _path(directory, name)
+            path = entry_file(directory, name)
             if path is not None:
                 yield RecordingFile(
                     name=name,
@@ -111,7 +111,7 @@ def _files(
                     speaker=track.get("name") or track.get("who"),
                     playable=not is_live,
                 )
-    path = _path(directory, SEGMENTS_NAME)
+    path = entry_file(directory, SEGMENTS_NAME)
     if path is not None:
         size_bytes = path.lstat().st_size
         yield RecordingFile(
@@ -119,7 +119,7 @@ def _files(
         )
 
 
-def _path(directory: Path, name: str) -> Path | None:
+def entry_file(directory: Path, name: str) -> Path | None:
     """Return a file of an entry, also while it grows; never a link, or a file elsewhere."""
     if Path(name).name != name or name == MANIFEST_NAME:
         return None

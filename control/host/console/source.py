@@ -21,6 +21,8 @@ from ...console.models import (
     BotView,
     CallDetail,
     CallRow,
+    CaptureDetail,
+    CaptureView,
     Engine,
     MeetingView,
     PluginKind,
@@ -47,6 +49,7 @@ from ..errors import (
     UnknownUserError,
 )
 from ..plugins import STREAMS
+from .captures import capture_detail, list_captures
 from .detail import AnyCall, detail_of, row_id, row_of
 from .legs import legs_of
 from .plugins import add_plugin, change_plugin, find_plugin, plugin_view
@@ -70,6 +73,7 @@ class HostConsole:
         self._host = host
         self._events = PluginEvents(host.journal)
         self._waveforms = Waveforms()
+        self._capture_turn = asyncio.Lock()
         self._ended: OrderedDict[str, CallDetail] = OrderedDict()
         host.plugins.on_event = self._events.note
         host.calls.on_ended = host.streams.on_ended = self._keep
@@ -150,6 +154,24 @@ class HostConsole:
         """Return where a file of a recording is."""
         store = self._host.recordings.store
         return await asyncio.to_thread(find_file, store, recording_id, name)
+
+    async def captures(self) -> Sequence[CaptureView]:
+        """Return the captured calls, newest first."""
+        host = self._host
+        return await asyncio.to_thread(list_captures, host.recordings.store, host.journal.redactor)
+
+    async def capture(self, capture_id: str, after: int | None, most: int) -> CaptureDetail:
+        """Return what is in a capture; one is looked through at a time."""
+        host = self._host
+        async with self._capture_turn:
+            return await asyncio.to_thread(
+                capture_detail,
+                host.recordings.store,
+                host.journal.redactor,
+                capture_id,
+                after,
+                most,
+            )
 
     # ---- what is done ----------------------------------------------------------------------------
 

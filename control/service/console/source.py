@@ -10,6 +10,8 @@ from ...console.models import (
     BotView,
     CallDetail,
     CallRow,
+    CaptureDetail,
+    CaptureView,
     Engine,
     MeetingView,
     PluginKind,
@@ -141,6 +143,14 @@ class ServiceConsole:
     async def audio(self, recording_id: str, name: str) -> AudioFile:
         """Refuse: there are no recordings."""
         raise ConsoleRefusedError.not_found(NO_RECORDINGS)
+
+    async def captures(self) -> Sequence[CaptureView]:
+        """Return nothing: a host captures."""
+        return ()
+
+    async def capture(self, capture_id: str, after: int | None, most: int) -> CaptureDetail:
+        """Refuse: there are no captures."""
+        raise ConsoleRefusedError.not_found(f"no capture {capture_id!r:.100}")
 
     # ---- what is done ----------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
-// All recordings, each with its picture and player. Route: #/recordings[/<id>]
+// All recordings, each with its picture and player, and the captured calls. Route: #/recordings[/<id>]
 
 import { html, useEffect, useMemo, useRef, useState } from "../preact.js";
 import { useResource } from "../api.js";
+import { Captures } from "../parts/captures.js";
 import { Empty, Loaded } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { Page } from "../parts/page.js";
@@ -24,7 +25,7 @@ export function RecordingsView() {
   }, [resource.reload]);
   const toggle = (id) => (id === open ? go("recordings") : go("recordings", id));
   const search = html`
-    <label class="search"><${Icon} name="search" size="16" /><span class="visually-hidden">Search in recordings</span>
+    <label class="search"><${Icon} name="search" size="16" /><span class="visually-hidden">Search in recordings and captures</span>
       <input type="search" placeholder="Search…" value=${words} onInput=${(event) => setWords(event.target.value)} />
     </label>`;
   return html`
@@ -32,6 +33,7 @@ export function RecordingsView() {
       <${Loaded} resource=${resource}>
         ${(data) => html`<${List} recordings=${data.recordings} words=${words} open=${open} toggle=${toggle} />`}
       <//>
+      <${Captures} words=${words} open=${open} toggle=${toggle} />
     <//>`;
 }
 
