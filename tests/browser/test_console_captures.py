@@ -40,7 +40,7 @@ async def test_captures_are_listed_opened_and_paged(browser: Browser, tmp_path: 
         )
         await part.get_by_role("button", name="Look again").click()
         await expect(part.get_by_text("Cannot be read")).to_be_visible()
-        await part.get_by_role("button", name="incoming call of echo").click()
+        await part.get_by_role("button", name="Incoming call of echo").click()
         command = f"mixminus replay {whole} bot.py"
         await expect(part.get_by_text(command)).to_be_visible()
         events = part.get_by_role("list", name="Events of this capture")
@@ -58,5 +58,7 @@ async def test_captures_are_listed_opened_and_paged(browser: Browser, tmp_path: 
             assert canary not in await page.content()
         assert await page.evaluate("document.body.dataset.hacked") is None
 
-        await console.press("captured call of a bot")
+        await console.press("Captured call of a bot")
         await expect(part.get_by_role("alert")).to_contain_text("this capture cannot be read")
+        assert all("409" in error for error in console.errors)  # The browser tells refusals, too.
+        console.errors.clear()

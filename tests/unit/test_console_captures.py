@@ -13,7 +13,7 @@ import pytest
 from mixminus.control.console.models import CaptureView
 from mixminus.control.console.source import ConsoleRefusedError
 from mixminus.control.host.console import captures
-from mixminus.control.host.console.captures import capture_detail, list_captures
+from mixminus.control.host.console.captures import LastIndex, capture_detail, list_captures
 from mixminus.control.journal_redact import JournalRedactor
 from mixminus.media.pcm import FRAME_SAMPLES, AudioFrame
 from mixminus.media.recorder import EndReason, RecordingStore
@@ -101,14 +101,18 @@ def test_the_newest_events_come_first_and_others_by_number(tmp_path: Path) -> No
     name = "h:" + write(store, *(notification(number) for number in range(10))).name
 
     def seqs(after: int | None) -> list[int]:
-        found = capture_detail(store, REDACTOR, name, after, 4)
+        found = capture_detail(store, REDACTOR, name, after, 4, last)
         assert found.total == 10
         return [event.seq for event in found.events]
 
+    last = LastIndex()
     assert seqs(None) == [7, 8, 9, 10]
     assert seqs(0) == [1, 2, 3, 4]
     assert seqs(8) == [9, 10]
     assert seqs(10) == seqs(2**53) == []
+    other = "h:" + write(store, notification()).name
+    assert capture_detail(store, REDACTOR, other, None, 4, last).total == 1
+    assert seqs(8) == [9, 10]
 
 
 def test_no_secret_of_a_capture_that_was_edited_by_hand_is_shown(tmp_path: Path) -> None:

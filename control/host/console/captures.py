@@ -57,6 +57,24 @@ DIRECTIONS: Final[Mapping[Kind, Literal["in", "out"]]] = {
 }
 
 
+class LastIndex:
+    """What is in the capture that was opened last: to turn its pages it is not read again.
+
+    Thread: one at a time.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[int, ...], CaptureIndex] | None = None
+
+    def of(self, file: BinaryIO) -> CaptureIndex:
+        """Return what is in *file*. Raises: CaptureError, OSError."""
+        stat = os.fstat(file.fileno())
+        stamp = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+        if self._kept is None or self._kept[0] != stamp:
+            self._kept = stamp, index_capture(file)
+        return self._kept[1]
+
+
 def list_captures(store: RecordingStore, redactor: JournalRedactor) -> list[CaptureView]:
     """Return the newest captures of a store, newest first. Reads files: not for the loop."""
     views = []
@@ -79,6 +97,7 @@ def capture_detail(
     capture_id: str,
     after: int | None,
     most: int,
+    last: LastIndex | None = None,
 ) -> CaptureDetail:
     """Return a capture with its newest *most* events, or the first *most* after number *after*.
 
@@ -96,7 +115,8 @@ def capture_detail(
                 "mixminus replay reads it"
             )
         with _open(path) as file:
-            return _detail(view, file, redactor, after, most)
+            index = (last or LastIndex()).of(file)
+            return _detail(view, file, index, redactor, after, most)
     except CaptureError as exc:
         raise ConsoleRefusedError.not_possible(
             f"this capture cannot be read: {redactor.text(str(exc))}"
@@ -132,7 +152,7 @@ def _view(store: RecordingStore, path: Path, redactor: JournalRedactor) -> Captu
         id=KEY + directory.name,
         side="host",
         name=directory.name,
-        title=f"{_text(call.get('direction')) or 'captured'} call of {bot or 'a bot'}"[:MAX_TITLE],
+        title=_call_title(_text(call.get("direction")), bot),
         call_id=_text(call.get("id")),
         bot=bot,
         started_at=iso(began),
@@ -142,6 +162,11 @@ def _view(store: RecordingStore, path: Path, redactor: JournalRedactor) -> Captu
         error=error,
         replay=f"mixminus replay {shlex.quote(str(directory.absolute()))} bot.py",
     )
+
+
+def _call_title(direction: str | None, bot: str | None) -> str:
+    title = f"{direction or 'captured'} call of {bot or 'a bot'}"
+    return (title[:1].upper() + title[1:])[:MAX_TITLE]
 
 
 def _state(
@@ -155,11 +180,11 @@ def _state(
 def _detail(
     view: CaptureView,
     file: BinaryIO,
+    index: CaptureIndex,
     redactor: JournalRedactor,
     after: int | None,
     most: int,
 ) -> CaptureDetail:
-    index = index_capture(file)
     total = len(index.told)
     first = max(0, total - most) if after is None else min(after, total)
     events: list[CaptureEvent] = []

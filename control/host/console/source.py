@@ -49,7 +49,7 @@ from ..errors import (
     UnknownUserError,
 )
 from ..plugins import STREAMS
-from .captures import capture_detail, list_captures
+from .captures import LastIndex, capture_detail, list_captures
 from .detail import AnyCall, detail_of, row_id, row_of
 from .legs import legs_of
 from .plugins import add_plugin, change_plugin, find_plugin, plugin_view
@@ -73,7 +73,7 @@ class HostConsole:
         self._host = host
         self._events = PluginEvents(host.journal)
         self._waveforms = Waveforms()
-        self._capture_turn = asyncio.Lock()
+        self._capture_turn, self._last_capture = asyncio.Lock(), LastIndex()
         self._ended: OrderedDict[str, CallDetail] = OrderedDict()
         host.plugins.on_event = self._events.note
         host.calls.on_ended = host.streams.on_ended = self._keep
@@ -171,6 +171,7 @@ class HostConsole:
                 capture_id,
                 after,
                 most,
+                self._last_capture,
             )
 
     # ---- what is done ----------------------------------------------------------------------------

@@ -38,9 +38,9 @@ function List({ captures, words, open, toggle }) {
   if (captures.length === 0) {
     return html`
       <${Empty} icon="events" title="No call has been captured">
-        <span>Start the host with <code>MIXMINUS_CAPTURE=true</code>, or <code>capture = true</code> under
-          <code>[host]</code> in mixminus.toml: it keeps what its bot heard, said and was told, from the moment a call
-          may be recorded. Say a capture again to a bot with <code>mixminus replay</code>.</span>
+        <span>Start the host with <code>MIXMINUS_CAPTURE=true</code>, or${" "}
+          <code>capture = true</code> under <code>[host]</code> in mixminus.toml: it keeps what
+          its bot heard, said and was told, from the moment a call may be recorded. Say a capture again to a bot with <code>mixminus replay</code>.</span>
       <//>`;
   }
   const wanted = words.trim().toLocaleLowerCase();

@@ -46,7 +46,7 @@ function List({ recordings, words, open, toggle }) {
   if (recordings.length === 0) {
     return html`
       <${Empty} icon="recordings" title="Nothing has been recorded">
-        A bot records with <code>call.record()</code>, or press Record in a call.
+        <span>A bot records with <code>call.record()</code>, or press Record in a call.</span>
       <//>`;
   }
   if (found.length === 0) return html`<p class="quiet" role="status">No recording has these words.</p>`;
