@@ -1,6 +1,7 @@
 # make demo   a real call, end to end, on this machine: hear the echo, see the report
 # make test   format, lint, types, tests (at most 10 minutes)
 # make check  what takes longer: sanitizers, the demo and its failures, a ten-minute call, benchmarks
+# make soak   the longest forms of tests, an hour
 # make bench  every benchmark at full length, an hour; docs/benchmarks.md has the single commands
 # make dev    call service, bot host, echo bot and console: talk to a bot in your browser
 # make dist   an sdist and a manylinux wheel in dist/, tried on every CPython of this machine
@@ -17,7 +18,7 @@ NATIVE := $(wildcard native/*.c native/*.h)
 # Running it needs a third of what the tests need; where theirs is, that is taken.
 READY  := $(if $(wildcard $(VENV)/.installed),$(VENV)/.built,$(VENV)/.ready)
 
-.PHONY: demo test check lint types format unit native bench docs dev dist fuzz floors clean preflight long slow
+.PHONY: demo test check lint types format unit native bench docs dev dist fuzz floors clean preflight long slow soak
 
 demo: $(READY)
 	$(BIN)/mixminus demo $(if $(INPUT),--input "$(INPUT)") --duration $(DURATION) --out "$(OUT)"
@@ -43,8 +44,8 @@ types: $(VENV)/.built
 	$(BIN)/mypy media control tests benchmarks examples
 
 unit: $(VENV)/.built
-	$(BIN)/python -m pytest -m "not slow and not long and not alone" -n 3 --dist loadfile
-	$(BIN)/python -m pytest -m "alone and not slow and not long" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not long and not soak and not alone" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -m "alone and not slow and not long and not soak" -n 2 --dist loadfile
 
 check: $(VENV)/.built $(VENV)/.bench docs
 	$(MAKE) --no-print-directory -j 2 -O long slow
@@ -63,7 +64,12 @@ long: $(VENV)/.built
 	$(BIN)/python -m pytest -m long
 
 slow: $(VENV)/.built
-	$(BIN)/python -m pytest -m "slow and not long" -n 3 --dist loadfile
+	nice -n 10 $(BIN)/python -m pytest -m "slow and not alone and not long and not soak" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "slow and alone and not long and not soak" -n 2 --dist loadfile
+
+# The longest forms of tests: hours of recordings, days of drift, ten thousand joins under ThreadSanitizer.
+soak: $(VENV)/.built $(VENV)/.bench
+	$(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/.built $(VENV)/.bench
 	for name in mix tick pipeline network density delay scale capacity plugins links store console; do $(BIN)/python -m benchmarks $$name || exit 1; done
@@ -79,7 +85,7 @@ floors: | preflight
 	$(PYTHON) -m venv .venv-floors
 	$(PYTHON) tests/floors.py > .venv-floors/floors.txt
 	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check -e ".[dev]" -c .venv-floors/floors.txt
-	.venv-floors/bin/python -m pytest -m "not slow and not long"
+	.venv-floors/bin/python -m pytest -m "not slow and not long and not soak"
 
 # After touching C: the extension alone, in under a second.
 native: $(VENV)/.built

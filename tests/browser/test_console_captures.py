@@ -11,7 +11,7 @@ from mixminus.media.replay import CAPTURE_NAME, Kind, Record
 from tests.browser.console_page import console_page, console_world
 from tests.unit.test_console_captures import BLOB, LINK_SECRET, notification, write
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 SCRIPT = "<img src=x onerror=\"document.body.dataset.hacked='yes'\">"
 

@@ -15,7 +15,7 @@ from mixminus.control.console.models import CallDetail, CallRow, LegView, Person
 from tests.browser.console_page import ConsolePage, console_page
 from tests.console_kit import TOKEN, FakeSource, Served, row, served
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 CALLS = 50
 SCRIPT = "<img src=x onerror=\"document.body.dataset.hacked='yes'\">"

@@ -22,6 +22,9 @@ pytestmark = pytest.mark.alone
 
 COMMANDS = re.findall(r"`mixminus (try examples/[^`]+)`", (ROOT / "docs/bots.md").read_text())
 
+QUICK = ("captions_bot", "echo_bot", "ivr_bot")
+"""What `make check` tries; the others have tests of their own there, and are tried by `make soak`."""
+
 SAYS = {
     "captions_bot": r"John: .*lazy dog",
     "compliance_bot": r"s, callEnded: .*\n +\d+\.\d\d to +\d+\.\d\d s  John",
@@ -65,7 +68,17 @@ def test_two_people_hear_each_other_across_two_calls(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split()[1].split("/")[1])
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(
+            command,
+            id=Path(command.split()[1]).name,
+            marks=() if Path(command.split()[1]).stem in QUICK else pytest.mark.soak,
+        )
+        for command in COMMANDS
+    ],
+)
 def test_each_documented_command_works(command: str, tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     arguments = shlex.split(command)
@@ -81,7 +94,7 @@ def test_each_documented_command_works(command: str, tmp_path: Path) -> None:
         assert level_dbov(heard) > -60
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_alice_hears_less_noise_than_john_makes(tmp_path: Path) -> None:
     noise = np.random.default_rng(3).normal(0, 800, 4 * SAMPLE_RATE_HZ).astype(np.int16)
     with WavWriter(tmp_path / "noise.wav") as file:

@@ -23,7 +23,7 @@ from tests import debian
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent.parent / "native"
 FUZZ = HERE / "fuzz"
-FUZZ_SECONDS = int(os.environ.get("MIXMINUS_FUZZ_SECONDS", "10"))  # each target; hours are welcome
+FUZZ_SECONDS = int(os.environ.get("MIXMINUS_FUZZ_SECONDS", "3"))  # each target; hours are welcome
 COMPILER = shutil.which("gcc") or shutil.which("clang") or "cc"
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{NATIVE}", f"-I{FUZZ}")
 SANITIZE = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")

@@ -266,7 +266,7 @@ def test_a_return_is_not_heard(codec: int) -> None:
     nobody_hears(codec, 60)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_thousand_returns_are_not_heard() -> None:
     nobody_hears(OPUS, 1000)
 

@@ -91,7 +91,7 @@ def test_lapped_reader_never_gets_a_torn_or_reordered_frame(stress: tuple[str, P
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "rounds", [pytest.param(0, id="some"), pytest.param(MOST_ROUNDS, marks=pytest.mark.slow)]
+    "rounds", [pytest.param(0, id="some"), pytest.param(MOST_ROUNDS, marks=pytest.mark.soak)]
 )
 def test_joins_and_leaves_under_load_neither_race_nor_leak(
     stress: tuple[str, Path], rounds: int

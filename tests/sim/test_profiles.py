@@ -128,7 +128,7 @@ def test_drift_neither_starves_nor_piles_up(ppm: float) -> None:
     assert abs(r.drift_ppb - ppm * 1000) < 1000
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("ppm", [-200, 200])
 def test_a_day_of_drift(ppm: float) -> None:
     r, first_minute, low, high = drift(ppm, 24)

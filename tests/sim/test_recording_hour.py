@@ -86,8 +86,8 @@ def lag_samples(a: NDArray[Any], b: NDArray[Any]) -> int:
     ("minutes", "formats"),
     [
         (2, ("wav",)),
-        pytest.param(60, ("wav",), marks=pytest.mark.slow),
-        pytest.param(10, ("wav", "flac", "opus"), marks=pytest.mark.slow),
+        pytest.param(60, ("wav",), marks=pytest.mark.soak),
+        pytest.param(10, ("wav", "flac", "opus"), marks=pytest.mark.soak),
     ],
 )
 def test_all_files_are_equally_long_and_the_mix_is_the_sum_of_the_speakers(
