@@ -23,7 +23,7 @@ pytestmark = pytest.mark.alone
 COMMANDS = re.findall(r"`mixminus (try examples/[^`]+)`", (ROOT / "docs/bots.md").read_text())
 
 QUICK = ("captions_bot", "echo_bot", "ivr_bot")
-"""What `make check` tries; the others have tests of their own there, and are tried by `make soak`."""
+"""Tried by `make check`; the others have tests of their own there, and `make soak` tries them."""
 
 SAYS = {
     "captions_bot": r"John: .*lazy dog",
