@@ -312,7 +312,7 @@ def test_what_cannot_be_simulated_is_said_in_one_line(
         (["acs", "--input", str(SPEECH), "--out", "heard.mp3"], USAGE, "ends in .wav"),
         (["acs", "--input", str(SPEECH), "--out", "no/heard.wav"], NOT_FOUND, "no directory no"),
         (["acs", "--input", str(ROOT / "README.md"), "--bot", "wss://x"], FAILED, "README.md"),
-        (["acs"], USAGE, "--input"),
+        (["acs"], NOT_FOUND, "or say --bot"),
     ):
         assert run(["simulate", *arguments, *state]) == code, arguments
         err = capsys.readouterr().err
