@@ -17,7 +17,7 @@ from tests.interop.caller import TestCaller, add_users
 pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 TOKEN = "the-token-of-this-test"
-OTHER_TOKEN = "the token of the next start"
+OTHER_TOKEN = "the-token-of-the-next-start"
 SCRIPT = "<img src=x onerror=\"document.body.dataset.hacked='yes'\"><script>1</script>"
 FOREIGN = "http://foreign.example"
 
