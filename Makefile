@@ -1,6 +1,7 @@
 # make demo   a real call, end to end, on this machine: hear the echo, see the report
 # make test   format, lint, types, tests (at most 10 minutes)
 # make check  what takes longer: sanitizers, the demo and its failures, a ten-minute call, benchmarks
+# make chaos  processes killed and frozen, stores taken away, clocks moved: a report in chaos-out/ (under an hour)
 # make soak   the longest forms of tests, an hour
 # make bench  every benchmark at full length, an hour; docs/benchmarks.md has the single commands
 # make dev    call service, bot host, echo bot and console: talk to a bot in your browser
@@ -20,7 +21,7 @@ NATIVE := $(wildcard native/*.c native/*.h)
 # Running it needs a third of what the tests need; where theirs is, that is taken.
 READY  := $(if $(wildcard $(VENV)/.installed),$(VENV)/.built,$(VENV)/.ready)
 
-.PHONY: demo test check lint types format unit native bench docs dev dist fuzz floors clean preflight long slow soak
+.PHONY: demo test check chaos lint types format unit native bench docs dev dist fuzz floors clean preflight long slow soak
 
 demo: $(READY)
 	$(BIN)/mixminus demo $(if $(INPUT),--input "$(INPUT)") --duration $(DURATION) --out "$(OUT)"
@@ -60,6 +61,7 @@ check: $(VENV)/.built $(VENV)/.bench docs
 	$(BIN)/python -m benchmarks plugins --quick
 	$(BIN)/python -m benchmarks links --quick
 	$(BIN)/python -m benchmarks console --quick
+	$(BIN)/python -m tests.chaos --quick --out chaos-out
 
 # By the clock ten minutes, of the machine little: beside the tests that take the machine.
 long: $(VENV)/.built
@@ -69,12 +71,15 @@ slow: $(VENV)/.built
 	nice -n 10 $(BIN)/python -m pytest -m "slow and not alone and not long and not soak" -n 2 --dist loadfile $(AGAIN)
 	$(BIN)/python -m pytest -m "slow and alone and not long and not soak" -n 2 --dist loadfile $(AGAIN)
 
+chaos: $(VENV)/.built
+	$(BIN)/python -m tests.chaos --out chaos-out
+
 # The longest forms of tests: hours of recordings, days of drift, ten thousand joins under ThreadSanitizer.
 soak: $(VENV)/.built $(VENV)/.bench
 	$(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/.built $(VENV)/.bench
-	for name in mix tick pipeline network density delay scale capacity plugins links store console; do $(BIN)/python -m benchmarks $$name || exit 1; done
+	for name in mix tick pipeline network density delay scale capacity plugins links store calls console; do $(BIN)/python -m benchmarks $$name || exit 1; done
 
 docs: $(VENV)/.bench
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
@@ -120,4 +125,4 @@ preflight:
 	@command -v git >/dev/null || { echo "mixminus needs git: apt-get install git" >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) .venv-floors build site demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis media/_native*.so *.egg-info .src/*.egg-info
+	rm -rf $(VENV) .venv-floors build site demo-out chaos-out .mypy_cache .ruff_cache .pytest_cache .hypothesis media/_native*.so *.egg-info .src/*.egg-info

@@ -26,6 +26,7 @@ NAMES = (
     "capacity",
     "console",
     "store",
+    "calls",
 )
 
 

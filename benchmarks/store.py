@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import statistics
 import tempfile
@@ -19,15 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import whole
+from benchmarks.postgres import own_server
 from benchmarks.processes import BenchmarkError
 from benchmarks.report import save_lines
 from mixminus.control.store.base import CallRow, Store, StoreError
+from mixminus.control.store.batches import MOST_WORKS
+from mixminus.control.store.engine import Engine
 from mixminus.control.store.opening import open_store
 
 NAME = "store"
-COLUMNS = ["engine", "at once", "calls/s", "call p50 ms", "call p99 ms", "rows/s"]
-COLUMNS += ["row p50 ms", "row p99 ms"]
-AT_ONCE = (1, 16)
+COLUMNS = ["engine", "works a commit", "at once", "calls/s", "call p50 ms", "call p99 ms"]
+COLUMNS += ["rows/s", "row p50 ms", "row p99 ms"]
+AT_ONCE = (1, 16, 64)
+GROUPS = {"one": 1, "all that wait": MOST_WORKS}
+"""How many works share a transaction: what grouping gains is seen in one run."""
 BODY_CHARS = 1500
 """About what the resource of a call and a notification of it have."""
 QUICK_CALLS = 50
@@ -59,7 +65,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         directory = Path(exits.enter_context(tempfile.TemporaryDirectory()))
         urls: dict[str, str | None] = {"SQLite": None}
         try:
-            urls["PostgreSQL"] = args.url or _own_server(exits)
+            urls["PostgreSQL"] = args.url or own_server(exits)
         except BenchmarkError as error:
             absent.append(f"PostgreSQL: {error}")
         try:
@@ -73,8 +79,10 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "absent": absent,
         "goals": [],
         "notes": [
-            "calls: a call written with its first notification, one transaction. rows: one"
-            " notification read and another marked as delivered, two transactions.",
+            "calls: a call written with its first notification, one work. rows: one notification"
+            " read and another marked as delivered, two works.",
+            'works a commit: "one" is each in a transaction of its own, as before; else those that'
+            f" wait share one, up to {MOST_WORKS}. By turns, in the same run.",
             "medians of the rounds; times of single transactions over all rounds.",
         ],
     }
@@ -84,39 +92,32 @@ def plot(result: Mapping[str, Any], path: Path) -> None:
     """Draw calls a second against how many are written at once."""
     series: dict[str, tuple[list[float], list[float]]] = {}
     for row in result["rows"]:
-        x, y = series.setdefault(row["engine"], ([], []))
+        x, y = series.setdefault(f"{row['engine']}, {row['works a commit']}", ([], []))
         x.append(row["at once"])
         y.append(row["calls/s"])
     save_lines(path, result["title"], series, ("calls at once", "calls a second"), log_x=2)
-
-
-def _own_server(exits: ExitStack) -> str:
-    try:
-        from tests.postgres_kit import NoPostgresError, postgres_server
-    except ImportError as error:
-        raise BenchmarkError(f'{error}: pip install "mixminus[postgres]"') from error
-    try:
-        return exits.enter_context(postgres_server(durable=True)).new_database()
-    except NoPostgresError as error:
-        raise BenchmarkError(str(error)) from error
 
 
 async def _measure(
     urls: Mapping[str, str | None], directory: Path, calls: int, rounds: int
 ) -> list[dict[str, Any]]:
     stores: dict[str, Store] = {}
-    timings = {(name, width): Timings() for name in urls for width in AT_ONCE}
+    keys = itertools.product(urls, GROUPS, AT_ONCE)
+    timings = {key: Timings() for key in keys}
     try:
         for name, url in urls.items():
             stores[name] = await open_store(url, directory / "service.db")
             await _round(stores[name], "warm", QUICK_CALLS, 1, Timings())
         for number in range(rounds):
-            for (name, width), taken in timings.items():
-                await _round(stores[name], f"{number}-{width}", calls, width, taken)
+            for (name, group, width), taken in timings.items():
+                store = stores[name]
+                assert isinstance(store, Engine)
+                store.group(GROUPS[group])
+                await _round(stores[name], f"{number}-{group}-{width}", calls, width, taken)
     finally:
         for store in stores.values():
             await store.close()
-    return [_row(name, width, taken) for (name, width), taken in timings.items()]
+    return [_row(*key, taken) for key, taken in timings.items()]
 
 
 async def _round(store: Store, tag: str, calls: int, width: int, taken: Timings) -> None:
@@ -152,10 +153,11 @@ async def _all(ids: Sequence[str], width: int, work: Callable[[str], Any]) -> fl
     return time.perf_counter() - began_s
 
 
-def _row(name: str, width: int, taken: Timings) -> dict[str, Any]:
+def _row(name: str, group: str, width: int, taken: Timings) -> dict[str, Any]:
     call, row = _quantiles_ms(taken.call_s), _quantiles_ms(taken.row_s)
     return {
         "engine": name,
+        "works a commit": group,
         "at once": width,
         "calls/s": statistics.median(taken.calls_a_s),
         "call p50 ms": call[0],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -28,6 +31,16 @@ MICROSOFT_NOTIFICATION_ISSUERS: Final = (
 )
 MICROSOFT_ACS_ISSUER: Final = "https://acscallautomation.communication.azure.com"
 MICROSOFT_ACS_METADATA: Final = f"{MICROSOFT_ACS_ISSUER}/calling/.well-known/acsopenidconfiguration"
+
+
+MAX_INSTANCE_CHARS: Final = 64
+
+
+def default_instance(state_dir: Path) -> str:
+    """Return a host's name: this machine's, and six hex digits of *state_dir*'s path."""
+    digits = hashlib.sha256(str(state_dir.absolute()).encode()).hexdigest()[:6]
+    machine = re.sub("[^A-Za-z0-9._-]+", "-", socket.gethostname()).strip("-._") or "host"
+    return f"{machine[: MAX_INSTANCE_CHARS - 7]}-{digits}"
 
 
 class HostSettings(SettingsSection):
@@ -112,7 +125,17 @@ class HostSettings(SettingsSection):
     """Plugins of every call, in order: on each speaker, on the mix, on what the bot says."""
 
     state_dir: Path = Path(".mixminus")
-    """Where keys, certificates and host.json are kept."""
+    """Where keys, certificates, host.json and the store of the host's calls are kept."""
+    store_url: SecretStr | None = None
+    """The PostgreSQL database of a fleet, ``postgresql://user:password@host:5432/database``: its
+    hosts take over each other's calls. By default the store is a file of SQLite's in
+    ``state_dir``, for one host."""
+    instance: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$")
+    """The host's name among those of a fleet, the same after a restart; it is part of the address
+    that its calls are told at. By default this machine's name and six digits of ``state_dir``."""
+    capacity_calls: int = Field(default=200, ge=1, le=100_000)
+    """For how many calls the host is good, as the others of its fleet are told: new calls go to
+    who has the fewest for its size. What is more than that is placed elsewhere, not refused."""
     bind: str = "127.0.0.1"
     """The address to listen on."""
     port: int = Field(default=0, ge=0, le=65_535)
@@ -123,6 +146,14 @@ class HostSettings(SettingsSection):
     """Our certificate chain; by default one of the state directory's own authority."""
     key_file: Path | None = None
     """Its private key."""
+
+    @field_validator("store_url")
+    @classmethod
+    def _check_store_url(cls, url: SecretStr | None) -> SecretStr | None:
+        schemes = ("postgresql://", "postgres://")
+        if url is not None and not url.get_secret_value().startswith(schemes):
+            raise ValueError("expected postgresql://user:password@host:5432/database")
+        return url
 
     @field_validator("acs_connection_string")
     @classmethod
@@ -164,6 +195,11 @@ class HostSettings(SettingsSection):
     def recordings_path(self) -> Path:
         """Where recordings and captures are kept."""
         return self.recordings_dir or self.state_dir / "recordings"
+
+    @property
+    def instance_name(self) -> str:
+        """The host's name in its store."""
+        return self.instance or default_instance(self.state_dir)
 
     @property
     def authority_url(self) -> str:

@@ -20,6 +20,8 @@ MAX_BLOB_CHARS: Final = 65_536
 SECRET_BYTES: Final = 32
 MEMBER: Final = "mixminus"
 MEMBER_VERSION: Final = 1
+MAX_EPOCH: Final = 0xFFFF_FFFF
+"""The media link carries it in 32 bits."""
 REDACTED: Final = "[redacted]"
 
 # Those of the documented example. They name Microsoft's media stack; nothing of ours reads them.
@@ -39,8 +41,10 @@ class DescriptorError(ValueError):
 class MediaSessionDescriptor:
     """One app-hosted media session, as the ``blob`` of an ``appHostedMediaConfig`` says it.
 
-    ``link_secret`` is what the media link's hello proves; it is not part of ``repr``.
-    A list that the blob gives as null is None here, so that it is written as it was read.
+    ``call_id`` names the call through all its rejoins (its *lineage*); ``link_epoch`` is higher
+    with each of them. The session's id and ``link_secret``, which the media link's hello proves,
+    are new with each. The secret is not part of ``repr``. A list that the blob gives as null is
+    None here, so that it is written as it was read.
     """
 
     mp_uri: str
@@ -59,6 +63,7 @@ class MediaSessionDescriptor:
     media_stack_version: str | None = MEDIA_STACK_VERSION
     mp_version: str | None = MP_VERSION
     link_secret: bytes | None = field(default=None, repr=False)
+    link_epoch: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what no reader could use."""
@@ -67,20 +72,30 @@ class MediaSessionDescriptor:
             raise DescriptorError(
                 f"the link secret: expected {SECRET_BYTES} bytes, got {len(self.link_secret)}"
             )
+        if not 1 <= self.link_epoch <= MAX_EPOCH:
+            raise DescriptorError(
+                f"the link epoch: expected 1 to {MAX_EPOCH}, got {self.link_epoch}"
+            )
+        if self.link_secret is None and self.link_epoch != 1:
+            raise DescriptorError("the link epoch: a blob without our member has none but 1")
 
     @classmethod
-    def new(cls, mp_uri: str) -> Self:
+    def new(cls, mp_uri: str, *, lineage: str | None = None, epoch: int = 1) -> Self:
         """Describe a new audio session at *mp_uri*, with fresh ids and a fresh 256-bit link secret.
 
-        Raises: DescriptorError when *mp_uri* is not a URI with a scheme and a host.
+        *lineage* is the call's name through all its rejoins, made up if it is not given; *epoch*
+        is higher with each rejoin and each owner.
+        Raises: DescriptorError when *mp_uri* is not a URI with a scheme and a host, *lineage* is
+                empty, or *epoch* is not 1 to 2^32 - 1.
         """
         return cls(
             mp_uri=mp_uri,
             mp_media_session_id=str(uuid.uuid4()),
-            call_id=str(uuid.uuid4()),
+            call_id=str(uuid.uuid4()) if lineage is None else _text("callId", lineage),
             audio_render_contexts=(str(uuid.uuid4()),),
             audio_source_contexts=(str(uuid.uuid4()),),
             link_secret=secrets.token_bytes(SECRET_BYTES),
+            link_epoch=epoch,
         )
 
     @classmethod
@@ -91,6 +106,7 @@ class MediaSessionDescriptor:
         """
         reader = _Reader(_parse_object(text))
         contexts = reader.contexts
+        link_secret, link_epoch = _read_member(reader.values)
         return cls(
             mp_uri=reader.required("mpUri", _text),
             audio_render_contexts=reader.required("audioRenderContexts", _contexts),
@@ -107,7 +123,8 @@ class MediaSessionDescriptor:
             media_stack_version=reader.optional_text("mediaStackVersion"),
             mp_version=reader.optional_text("mpVersion"),
             call_id=reader.required("callId", _text),
-            link_secret=_read_member(reader.values),
+            link_secret=link_secret,
+            link_epoch=link_epoch,
         )
 
     def to_blob(self) -> str:
@@ -118,12 +135,12 @@ class MediaSessionDescriptor:
         """Write the blob with the link secret blotted out: for logs, screens and responses."""
         members = self._members()
         if self.link_secret is not None:
-            members[MEMBER] = {"version": MEMBER_VERSION, "secret": REDACTED}
+            members[MEMBER] = self._member(REDACTED)
         return json.dumps(members, separators=(",", ":"))
 
     def without_secret(self) -> Self:
         """Return the same descriptor without our member, as a Microsoft blob has it."""
-        return replace(self, link_secret=None)
+        return replace(self, link_secret=None, link_epoch=1)
 
     def _members(self) -> dict[str, object]:
         members: dict[str, object] = {
@@ -144,11 +161,12 @@ class MediaSessionDescriptor:
             "callId": self.call_id,
         }
         if self.link_secret is not None:
-            members[MEMBER] = {
-                "version": MEMBER_VERSION,
-                "secret": base64.urlsafe_b64encode(self.link_secret).decode().rstrip("="),
-            }
+            text = base64.urlsafe_b64encode(self.link_secret).decode().rstrip("=")
+            members[MEMBER] = self._member(text)
         return members
+
+    def _member(self, secret: str) -> dict[str, object]:
+        return {"version": MEMBER_VERSION, "secret": secret, "epoch": self.link_epoch}
 
 
 class _Reader:
@@ -216,10 +234,23 @@ def _check_uri(uri: str) -> None:
         raise DescriptorError("mpUri: expected a URI with a scheme, a host and a valid port")
 
 
-def _read_member(values: dict[str, object]) -> bytes | None:
+def read_lineage(blob: str) -> tuple[str, int] | None:
+    """Return lineage and epoch of a blob that may be redacted; None when it carries no link.
+
+    Raises: DescriptorError when what is there cannot be read.
+    """
+    values = _parse_object(blob)
+    member = values.get(MEMBER)
+    if not isinstance(member, dict):
+        return None
+    return _text("callId", values.get("callId")), _read_epoch(member)
+
+
+def _read_member(values: dict[str, object]) -> tuple[bytes | None, int]:
+    """Return the link's secret and epoch."""
     member = values.get(MEMBER)
     if member is None:
-        return None
+        return None, 1
     if not isinstance(member, dict):
         raise DescriptorError(f"{MEMBER}: expected an object, got {_kind_of(member)}")
     version = member.get("version")
@@ -235,7 +266,16 @@ def _read_member(values: dict[str, object]) -> bytes | None:
         raw = b""
     if len(raw) != SECRET_BYTES:
         raise DescriptorError(f"{MEMBER}.secret: expected {SECRET_BYTES} bytes in base64url")
-    return raw
+    return raw, _read_epoch(member)
+
+
+def _read_epoch(member: dict[str, object]) -> int:
+    epoch = member.get("epoch", 1)
+    if isinstance(epoch, bool) or not isinstance(epoch, int):
+        raise DescriptorError(f"{MEMBER}.epoch: expected a number, got {_kind_of(epoch)}")
+    if not 1 <= epoch <= MAX_EPOCH:
+        raise DescriptorError(f"{MEMBER}.epoch: expected 1 to {MAX_EPOCH}, got {epoch!r:.20}")
+    return epoch
 
 
 def _kind_of(value: object) -> str:

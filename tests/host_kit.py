@@ -14,6 +14,7 @@ from mixminus.control.graph.notifications import Notification, parse_envelope
 from mixminus.control.host.bot import Bot
 from mixminus.control.host.call import HostedCall
 from mixminus.control.host.calls import Addresses, Delivery, HostCalls
+from mixminus.control.host.keeping import HostKeeping
 from mixminus.media.session import MediaSession
 from tests.manual import ManualPlatform
 from tests.session_kit import FakeTransport
@@ -101,7 +102,7 @@ class Service(CallsClient):
 class World:
     """A host's calls, the bot and the service."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeping: HostKeeping | None = None) -> None:
         self.platform = ManualPlatform()
         self.service = Service()
         self.bot = Bot("test bot")
@@ -113,6 +114,7 @@ class World:
             addresses=lambda: Addresses(
                 "app", TENANT, "https://localhost:1/api/calls", "wss://localhost:1/media"
             ),
+            keeping=keeping,
         )
         self.service.on_delete = lambda call_id: self.say(call_id, "terminated")
 

@@ -176,7 +176,7 @@ class Worker:
 
     def _admits(self, *claim: int) -> bool:
         in_time = bool(self.claim) or time.monotonic() - self._made <= ADMITTED_S
-        is_due = in_time and self.reason is None and claim > self.claim
+        is_due = in_time and self.reason is None and claim > self.claim and claim[0] >= self.epoch
         self.claim = claim if is_due else self.claim
         return is_due
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mixminus.media.bridge import Bridge, Leg
+from mixminus.media.fence import Fence
 from mixminus.media.pcm import FRAME_SAMPLES, FRAME_TICKS, AudioFrame, Pcm
 from mixminus.media.platform import MediaPlatform
 from mixminus.media.transports.base import SpeakerLegs
@@ -97,11 +98,12 @@ async def open_link(
     *,
     epoch: int = 1,
     attempt: int = 1,
+    fence: Fence | None = None,
 ) -> tuple[FakeSocket, HostLink]:
     """Connect once more, if *granted* has been used before."""
     socket = FakeSocket()
     granted = granted or grant(leg)
-    accepting = asyncio.create_task(accept_link(platform, socket, lambda _: granted))
+    accepting = asyncio.create_task(accept_link(platform, socket, lambda _: granted, fence=fence))
     await eventually(lambda: socket.sent)
     challenge = socket.sent.pop()
     socket.inbox.put_nowait(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from mixminus.control.store.base import Store
-from mixminus.control.store.opening import open_store
+from mixminus.control.store.host_base import HostStore
+from mixminus.control.store.opening import open_host_store, open_store
 from tests.postgres_kit import PostgresServer
 
 
@@ -16,6 +17,10 @@ class Place(Protocol):
 
     async def open(self) -> Store:
         """Open what is there."""
+        ...
+
+    async def open_host(self, instance: str) -> HostStore:
+        """Open what is there for the host of that name."""
         ...
 
     def run(self, sql: str) -> None:
@@ -36,6 +41,9 @@ class SqlitePlace:
     async def open(self) -> Store:
         return await open_store(None, self.path)
 
+    async def open_host(self, instance: str) -> HostStore:
+        return await open_host_store(None, self.path, instance)
+
     def run(self, sql: str) -> None:
         other = sqlite3.connect(self.path)
         other.executescript(sql)
@@ -55,6 +63,9 @@ class PostgresPlace:
 
     async def open(self) -> Store:
         return await open_store(self.url, Path("no file"))
+
+    async def open_host(self, instance: str) -> HostStore:
+        return await open_host_store(self.url, Path("no file"), instance)
 
     def run(self, sql: str) -> None:
         with self.server.connect(self.url) as connection:

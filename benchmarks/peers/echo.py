@@ -17,8 +17,8 @@ from typing import Any, Self
 
 from benchmarks.peers.base import Setting
 from benchmarks.processes import BenchmarkError, Child, end_process, pinned
-from mixminus.control.service.service import STORE_NAME
 from mixminus.control.store.base import UserRow
+from mixminus.control.store.opening import SERVICE_FILE
 from mixminus.control.store.sqlite import SqliteStore
 
 BOT_FILE = Path(__file__).resolve().parents[2] / "examples" / "echo_bot.py"
@@ -151,7 +151,7 @@ def _user(number: int) -> str:
 
 
 async def _add_users(state_dir: Path, names: Sequence[str]) -> None:
-    store = await SqliteStore.open(state_dir / STORE_NAME)
+    store = await SqliteStore.open(state_dir / SERVICE_FILE)
     try:
         for name in names:
             await store.add_user(UserRow(str(uuid.uuid4()), name, secrets.token_urlsafe(32)))

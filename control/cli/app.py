@@ -19,6 +19,8 @@ COMMANDS: Final = (
     "health",
     "join",
     "call",
+    "fleet",
+    "store",
     "meeting",
     "simulate",
     "replay",

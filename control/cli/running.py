@@ -145,8 +145,10 @@ async def until_terminated(work: Coroutine[Any, Any, Result]) -> Result:
 async def until_stopped(host: BotHost | None, signals: Signals) -> None:
     """Wait for a signal, or for the ``on_start`` of *host*'s bot to fail.
 
-    Raises: CliError with why ``on_start`` failed.
+    Raises: CliError with why ``on_start`` failed, or that another process has the host's name.
     """
+    from ..store.base import StoreError
+
     if host is None:
         await signals.asked.wait()
         return
@@ -157,6 +159,8 @@ async def until_stopped(host: BotHost | None, signals: Signals) -> None:
         if failed.done():
             error = failed.exception()
             assert error is not None
+            if isinstance(error, StoreError):
+                raise CliError(str(error)) from error
             code = _exit_code(error)
             raise CliError(f"the bot's on_start failed: {error}", code) from error
     finally:

@@ -128,25 +128,31 @@ async def start(stack: AsyncExitStack, plan: Plan) -> Running:
     """
     from mixminus.media.platform import MediaPlatform
 
-    from ..console.console import Console
-    from ..host import BotHost
     from ..operation.operation import Operation
-    from ..service.service import CallService
 
+    # What does not run is not imported: who starts again after a crash has calls that wait.
     threads = 1 if plan.service is None else plan.service.tick_thread_count
     platform = await stack.enter_async_context(MediaPlatform(threads))
     operation = await stack.enter_async_context(
         Operation(plan.operation, platform, redactor=plan.redactor)
     )
-    console = Console(plan.console, plan.state_dir) if plan.console.enabled else None
+    console: Console | None = None
+    if plan.console.enabled:
+        from ..console.console import Console
+
+        console = Console(plan.console, plan.state_dir)
     shared: dict[str, Any] = {"platform": platform, "operation": operation, "console": console}
     service: CallService | None = None
     host: BotHost | None = None
     settings = plan.host
     if plan.service is not None:
+        from ..service.service import CallService
+
         service = await stack.enter_async_context(CallService(plan.service, **shared))
         settings = _settings_beside(service, plan)
     if plan.bot is not None:
+        from ..host import BotHost
+
         assert settings is not None
         host = await stack.enter_async_context(BotHost(plan.bot, settings, **shared))
     if console is not None:

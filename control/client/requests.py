@@ -104,7 +104,8 @@ class GraphClient:
     """Graph at one base URL, for one application.
 
     A 401 gets one new token; 429 and 503 wait as told, four attempts in all; a broken connection
-    is tried again where repeating is safe. *sleep* is for tests.
+    is tried again where repeating is safe. *gate* is awaited with method and URL before each
+    request is sent, and raises GraphConnectionError when it must not be. *sleep* is for tests.
     """
 
     def __init__(
@@ -117,7 +118,9 @@ class GraphClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         transport: httpx2.AsyncBaseTransport | None = None,
         journal: Journal | None = None,
+        gate: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:
+        self._gate = gate
         self._tokens = tokens
         self._journal = journal
         self._sleep = sleep
@@ -231,6 +234,8 @@ class GraphClient:
             "Authorization": f"Bearer {token}",
             "Client-Request-Id": str(uuid.uuid4()),
         }
+        if self._gate is not None:
+            await self._gate(method, url)
         began_s = time.perf_counter()
         code, response = "unreachable", None
         try:

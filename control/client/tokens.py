@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import math
+import time
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -20,6 +22,8 @@ MICROSOFT_AUTHORITIES: Final = frozenset(
 )
 MAX_ANSWER_BYTES: Final = 1 << 20
 HTTP_TIMEOUT_S: Final = 10.0
+RENEW_S: Final = 300.0
+"""How long before its end msal gets another token."""
 
 
 class TokenError(Exception):
@@ -80,6 +84,19 @@ class AuthoritySession(requests.Session):
         return response
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The last token of an authority, and until when it holds, on the monotonic clock.
+
+    msal forgets one five minutes before its end, whether another can be had or not. Before
+    ``renew_s`` it need not be asked: that takes a thread, and one request at a time.
+    """
+
+    token: str
+    until_s: float
+    renew_s: float
+
+
 class ClientCredentials:
     """Tokens for one application, cached for each tenant until they expire.
 
@@ -96,16 +113,23 @@ class ClientCredentials:
         self._secret = secret
         self._session = AuthoritySession(ca_file)
         self._applications: dict[str, msal.ConfidentialClientApplication] = {}
+        self._held: dict[str, _Held] = {}
         self.counts = TokenCounts()
         self._one_at_a_time = asyncio.Lock()
 
     async def token(self, *, tenant_id: str | None = None, refresh: bool = False) -> str:
         """Return a valid token of a tenant, or of the own one, from the cache unless *refresh*.
 
+        One is renewed five minutes before its end; while that fails it is used until its end.
         Raises: TokenError when the authority refuses or cannot be reached.
         """
         authority = authority_of(self._authority, tenant_id)
+        if not refresh and (held := self._fresh(authority)) is not None:
+            return held
         async with self._one_at_a_time:
+            # Who waited here has the token that the one before has brought.
+            if not refresh and (held := self._fresh(authority)) is not None:
+                return held
             try:
                 token, is_cached = await asyncio.to_thread(self._acquire, authority, refresh)
             except TokenError:
@@ -127,8 +151,34 @@ class ClientCredentials:
         async with self._one_at_a_time:
             self._session.close()
 
+    def _fresh(self, authority: str) -> str | None:
+        """Return the token that msal would give, or None when it has to be asked."""
+        held = self._held.get(authority)
+        if held is None or time.monotonic() >= held.renew_s:
+            return None
+        self.counts.cached += 1
+        return held.token
+
     def _acquire(self, authority: str, refresh: bool) -> tuple[str, bool]:
         """Return a token, and whether it was in the cache."""
+        held = self._held.get(authority)
+        if refresh and held is not None:
+            self._held[authority] = replace(held, renew_s=0.0)
+        try:
+            token, is_cached, lasts_s, renew_in_s = self._ask(authority, refresh)
+        except TokenError:
+            if refresh or held is None or time.monotonic() >= held.until_s:
+                raise
+            return held.token, True
+        now_s = time.monotonic()
+        self._held[authority] = _Held(token, now_s + lasts_s, now_s + renew_in_s)
+        return token, is_cached
+
+    def _ask(self, authority: str, refresh: bool) -> tuple[str, bool, float, float]:
+        """Return a token, whether it was in msal's cache, and in seconds how long it holds.
+
+        The last is after how long msal is to be asked again: at once for one of its cache.
+        """
         try:
             application = self._application(authority)
             if refresh:
@@ -147,7 +197,11 @@ class ClientCredentials:
         if not isinstance(token, str):
             description = str(answer.get("error_description") or "without a description")
             raise TokenError(str(answer.get("error", "unknown")), description.splitlines()[0])
-        return token, answer.get("token_source") == "cache"
+        lasts_s = _seconds(answer.get("expires_in"), 0.0)
+        if answer.get("token_source") == "cache":
+            return token, True, lasts_s, 0.0
+        # Tokens of a day are to be renewed long before their end.
+        return token, False, lasts_s, min(lasts_s - RENEW_S, _seconds(answer.get("refresh_in")))
 
     def _application(self, authority: str) -> msal.ConfidentialClientApplication:
         application = self._applications.get(authority)
@@ -162,6 +216,10 @@ class ClientCredentials:
             )
             self._applications[authority] = application
         return application
+
+
+def _seconds(value: Any, default_s: float = math.inf) -> float:
+    return float(value) if isinstance(value, int | float) else default_s
 
 
 def authority_of(authority: str, tenant_id: str | None) -> str:

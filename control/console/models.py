@@ -337,8 +337,34 @@ class UserSession(Shown):
     rtc_path: str = "/rtc"
 
 
+class InstanceView(Shown):
+    """A host of a fleet that runs a bot. ``load_ratio`` is 0 to 1."""
+
+    name: str
+    state: Literal["alive", "draining", "silent"]
+    is_asked: bool
+    """Whether it is the one whose console this is."""
+    calls: int
+    capacity: int
+    load_ratio: float
+
+
+class OwnedCallView(Shown):
+    """A living call of a bot and the host that has it; None while it is offered to all."""
+
+    call_id: str | None
+    owner: str | None
+    title: str
+    """Whom it is with: text from outside, to be shown as text."""
+    state: str
+    epoch: int
+
+
 class BotView(Shown):
-    """A bot that can be placed in calls."""
+    """A bot that can be placed in calls.
+
+    ``instances`` and ``owned_calls`` are those of a fleet: there are none with one host alone.
+    """
 
     name: str
     description: str | None = None
@@ -346,6 +372,8 @@ class BotView(Shown):
     can_be_called: bool = False
     can_call: bool = False
     can_join: bool = False
+    instances: tuple[InstanceView, ...] = ()
+    owned_calls: tuple[OwnedCallView, ...] = ()
 
 
 class MeetingView(Shown):

@@ -14,6 +14,7 @@ from mixminus.media import _native
 from mixminus.media.cpus import usable_cpus
 from mixminus.media.libraries import codec_libraries
 
+from ..store.opening import HOST_FILE, SERVICE_FILE
 from .certificates import ServerCertificate, check_certificate
 from .clock import check_monotonic, clock_source, read_clocks
 from .environment import check_environment
@@ -28,6 +29,7 @@ from .ports import WantedPort, check_port
 from .real_time import check_jitter, check_permission, measure
 from .situation import Situation, check_settings
 from .storage import check_directory
+from .store import check_file, check_server
 from .surroundings import manager, rights
 
 
@@ -99,9 +101,24 @@ def _on_disk(situation: Situation) -> list[Finding]:
     findings += check_directory(what, service.state_dir, has_store=service.store_url is None)
     if not same:
         findings += check_directory("state of the bot host", host.state_dir)
+    findings += _stores(situation)
     quota = host.recordings_quota_bytes
     findings += check_directory("recordings", host.recordings_path, quota_bytes=quota)
     return findings
+
+
+def _stores(situation: Situation) -> Iterator[Finding]:
+    """Look at the stores of both roles: files of SQLite's, or a database that they share."""
+    host, service = situation.host, situation.service
+    files = {
+        "store of the call service": (service.store_url, service.state_dir / SERVICE_FILE),
+        "store of the bot host": (host.store_url, host.state_dir / HOST_FILE),
+    }
+    for what, (url, path) in files.items():
+        if url is None:
+            yield check_file(what, path)
+        else:
+            yield check_server(what, url.get_secret_value())
 
 
 def wanted_ports(situation: Situation) -> list[WantedPort]:

@@ -25,6 +25,7 @@ SECRET_FILES: Final = (
     "host.json",
     "console.json",
     "service.db",
+    "host.db",
     "**/*-key.pem",
     "simulate/twilio-auth-token",
 )

@@ -144,6 +144,16 @@ def conflict(message: str) -> GraphError:
     return GraphError(409, "8519", message)
 
 
+def stale_epoch(lineage: str, epoch: int, highest: int) -> GraphError:
+    """Refuse media of a call whose application has gone on with it in a later session."""
+    return GraphError(
+        409,
+        "staleEpoch",
+        f"mediaConfig.blob: the call {lineage[:64]} is in epoch {highest} already: expected a"
+        f" higher one, got {epoch}. Another instance of the application has it.",
+    )
+
+
 def transfer_conflict() -> GraphError:
     """Refuse a second transfer while one is under way."""
     return GraphError(409, "8607", "Another transfer of this call is under way.")

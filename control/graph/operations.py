@@ -198,8 +198,3 @@ def _expected(kind: str, members: Mapping[str, Any]) -> Mapping[str, Any]:
     if unknown:
         raise ValueError(f"{kind} has no {', '.join(sorted(unknown))}")
     return members
-
-
-def kind_of(odata_type: str) -> str:
-    """Return the subtype that an ``@odata.type`` names, with or without its namespace."""
-    return odata_type.removeprefix("#").removeprefix("microsoft.graph.")

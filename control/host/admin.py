@@ -4,78 +4,19 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.alias_generators import to_camel
 
-from ..client.requests import GraphConnectionError, GraphRequestError
-from ..client.tokens import TokenError
-from .call import HostedCall
+from ..store.base import StoreError
 from .calls import CallReport
-from .errors import HostBusyError, UnknownMeetingError, UnknownUserError
+from .fleet.routes import add_fleet, store_refusal
 from .replies import RequestRefusedError, read_body
+from .wishing import WISH_ERRORS, CallWish, make_call, refusal_of
 
 if TYPE_CHECKING:
     from .host import BotHost
-
-Text = Annotated[str, Field(min_length=1, max_length=8192)]
-
-
-class CallWish(BaseModel):
-    """Whom to call, or which meeting to join: exactly one way of saying it."""
-
-    model_config = ConfigDict(
-        frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True
-    )
-
-    user: Text | None = None
-    users: tuple[Text, ...] | None = Field(default=None, strict=False, max_length=25)
-    phone: Text | None = None
-    meeting: Text | None = None
-    join_url: Text | None = None
-    join_meeting_id: Text | None = None
-    passcode: str | None = None
-    guest_name: Text | None = None
-    media: Literal["app", "service"] = "app"
-
-    @model_validator(mode="after")
-    def _check_one(self) -> Self:
-        meetings = (self.meeting, self.join_url, self.join_meeting_id)
-        if sum(bool(way) for way in (self.user, self.users, self.phone, *meetings)) != 1:
-            raise ValueError(
-                "expected one of user, users, phone, meeting, joinUrl and joinMeetingId"
-            )
-        if self.passcode is not None and self.join_meeting_id is None:
-            raise ValueError("expected a passcode only with a joinMeetingId")
-        if self.guest_name is not None and not self.is_meeting:
-            raise ValueError("expected a guestName only with a meeting")
-        return self
-
-    @property
-    def is_meeting(self) -> bool:
-        """Whether a meeting is to be joined."""
-        return any((self.meeting, self.join_url, self.join_meeting_id))
-
-    async def grant(self, host: BotHost) -> HostedCall:
-        """Make the call.
-
-        Raises: as ``host.calls.create`` and ``host.calls.join``.
-        """
-        if self.is_meeting:
-            return await host.calls.join(
-                meeting=self.meeting,
-                join_url=self.join_url,
-                join_meeting_id=self.join_meeting_id,
-                passcode=self.passcode,
-                guest_name=self.guest_name,
-                media=self.media,
-            )
-        return await host.calls.create(
-            user=self.user, users=self.users or (), phone=self.phone, media=self.media
-        )
 
 
 def add_admin(app: FastAPI, host: BotHost) -> None:
@@ -83,24 +24,14 @@ def add_admin(app: FastAPI, host: BotHost) -> None:
 
     @app.post("/mixminus/v1/calls")
     async def create(request: Request) -> Response:
-        """Call a user, several, or a telephone; or join a meeting."""
+        """Call a user, several, or a telephone; or join a meeting: where there is least to do."""
         _check_token(request, host.admin_token)
-        wish = _parse_wish(await read_body(request))
+        wish = CallWish.parse(await read_body(request))
         try:
-            call = await wish.grant(host)
-        except (UnknownUserError, UnknownMeetingError) as exc:
-            raise RequestRefusedError(404, "itemNotFound", str(exc)) from None
-        except ValueError as exc:
-            raise RequestRefusedError(400, "invalidRequest", str(exc)) from None
-        except GraphRequestError as exc:
-            raise RequestRefusedError(exc.status, exc.code, exc.message) from None
-        except HostBusyError as exc:
-            raise RequestRefusedError(
-                503, "serviceNotAvailable", str(exc), retry_after_s=exc.retry_after_s
-            ) from None
-        except (GraphConnectionError, TokenError) as exc:
-            raise RequestRefusedError(502, "serviceNotAvailable", str(exc)) from None
-        return JSONResponse(call.describe(), status_code=201)
+            call = await make_call(host, wish)
+        except WISH_ERRORS as exc:
+            raise refusal_of(exc) from None
+        return JSONResponse(call, status_code=201)
 
     @app.get("/mixminus/v1/calls")
     async def list_calls(request: Request) -> dict[str, Any]:
@@ -116,7 +47,7 @@ def add_admin(app: FastAPI, host: BotHost) -> None:
         _check_token(request, host.admin_token)
         report = host.calls.report(call_id) or host.streams.report(call_id)
         if report is None:
-            raise RequestRefusedError(404, "8522", "Call not found.")
+            raise await _not_here(host, call_id)
         return _full_report(host, report)
 
     @app.delete("/mixminus/v1/calls/{call_id}")
@@ -125,22 +56,23 @@ def add_admin(app: FastAPI, host: BotHost) -> None:
         _check_token(request, host.admin_token)
         call = host.calls.get(call_id) or host.streams.get(call_id)
         if call is None:
-            raise RequestRefusedError(404, "8522", "Call not found.")
+            raise await _not_here(host, call_id)
         await call.hang_up()
         await call.wait_closed()
         return Response(status_code=204)
 
+    add_fleet(app, host.fleet, lambda request: _check_token(request, host.admin_token))
 
-def _parse_wish(body: bytes) -> CallWish:
+
+async def _not_here(host: BotHost, call_id: str) -> RequestRefusedError:
+    """Return what is answered about a call that is not here: another host may have it."""
     try:
-        return CallWish.model_validate_json(body)
-    except ValidationError as exc:
-        first = exc.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        raise RequestRefusedError(
-            400, "invalidRequest", f"{where}: {what}" if where else what
-        ) from None
+        owner = await host.fleet.owner_of(call_id)
+    except StoreError as exc:
+        return store_refusal(exc)
+    if owner in (None, host.fleet.instance):
+        return RequestRefusedError(404, "8522", "Call not found.")
+    return RequestRefusedError(404, "8522", f"Call not found here: {owner} has it.")
 
 
 def _full_report(host: BotHost, report: CallReport) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Bot:
         self.start_handler: StartHandler | None = None
         self.incoming_handler: IncomingHandler | None = None
         self.call_handler: CallHandler | None = None
+        self.rejoined_handler: CallHandler | None = None
         self.update_handler: CallHandler | None = None
         self.participants_handler: CallHandler | None = None
         self.tone_handler: ToneHandler | None = None
@@ -67,6 +68,16 @@ class Bot:
         hangs up. One that is still busy three seconds after the end of its call is cancelled.
         """
         self.call_handler = _checked(handler)
+        return handler
+
+    def on_rejoined(self, handler: CallHandler) -> CallHandler:
+        """Run *handler*, in the place of :meth:`on_call`, with each call that came back.
+
+        It was established in another process, or in this one before it stopped, and is again:
+        ``call.saved_state`` is what the bot last gave ``call.save_state()``. Without such a handler
+        the one of :meth:`on_call` is run; ``call.is_rejoined`` tells it.
+        """
+        self.rejoined_handler = _checked(handler)
         return handler
 
     def on_update(self, handler: CallHandler) -> CallHandler:

@@ -28,6 +28,10 @@ from ..remote_state import (
 )
 from .bot import CallHandler
 from .call_media import CallMedia
+from .call_truth import CallTruth
+from .durable import CallKeep
+from .kept_call import KeptCall
+from .letters import sequence_of
 from .media_news import MediaNews
 from .operations import OperationWaits
 from .parts import (
@@ -42,7 +46,7 @@ from .parts import (
     shown,
 )
 from .prompts import Playable
-from .runner import GONE_CODES, GONE_GRACE_S, BotRunner
+from .runner import GONE_CODES, BotRunner
 from .tones import Tones
 from .verbs import CallVerbs
 from .view import CallView
@@ -63,7 +67,7 @@ ANSWER_POLICY_S: Final = 5.0
 """How long a bot has to answer, and one that is there to record."""
 
 
-class HostedCall(CallView, CallMedia, CallVerbs):
+class HostedCall(CallView, CallMedia, CallTruth, KeptCall, CallVerbs):
     """A call of this host, as a bot sees it.
 
     Thread: the loop's.
@@ -79,12 +83,18 @@ class HostedCall(CallView, CallMedia, CallVerbs):
         session: MediaSession | None,
         created_at_s: float,
         is_owned: bool = True,
+        keep: CallKeep | None = None,
+        is_rejoined: bool = False,
     ) -> None:
         self.id = str(created["id"])
         self.peer = peer
         self.tenant_id = tenant_id
         self.is_owned = is_owned
         """Whether this host keeps the call alive; not one whose media another process holds."""
+        self.is_rejoined = is_rejoined
+        self._keep = keep
+        if keep is not None:
+            keep.on_lost = self._be_lost
         self.states: list[StateChange] = []
         self.end_reason: str | None = None
         self._created_at_s = created_at_s
@@ -102,7 +112,7 @@ class HostedCall(CallView, CallMedia, CallVerbs):
         self._operations = OperationWaits(
             self._find_operation, self._fetch_operation, self._waits.over
         )
-        self._queue: asyncio.Queue[News] = asyncio.Queue(QUEUE_NOTIFICATIONS)
+        self._queue: asyncio.Queue[News] = asyncio.Queue()
         self._received = self._queued = self._duplicate = 0
         self._doubt = asyncio.Event()
         self._media_news = MediaNews(self._bot, self._waits, self._queue)
@@ -151,9 +161,11 @@ class HostedCall(CallView, CallMedia, CallVerbs):
         """
         if self._session is not None:
             raise RuntimeError(f"call {self.id} is answered already")
-        session = self._around.open_session() if media == "app" else None
+        session = self._around.open_session(self.lineage, self.epoch) if media == "app" else None
         self._session = session
+        self._note_answer(media, options)
         try:
+            await self._settle_kept()
             await self._ask(
                 self._client.answer(
                     self.id,
@@ -196,7 +208,9 @@ class HostedCall(CallView, CallMedia, CallVerbs):
 
     async def leave(self) -> None:
         """Hang up, unless the call is another process's: then only stop following it."""
-        if self.is_owned:
+        if self._keep is not None and self._keep.is_offered:
+            self.let_go("left to the other hosts")
+        elif self.is_owned:
             await self.hang_up()
         else:
             self._end("no longer followed by this host")
@@ -242,16 +256,21 @@ class HostedCall(CallView, CallMedia, CallVerbs):
     def start(self) -> None:
         """Begin with what the service said at the creation. Once."""
         self._waits.handler_task = self._spawn(self._take_updates(), "updates")
-        self._spawn(self._settle_doubts(), "doubts")
-        if self.is_owned:
-            self._spawn(self._keep_alive(), "keepAlive")
+        self._start_truth()
         if self._session is not None:
             self._follow(self._session)
         if self.state is CallState.INCOMING:
             self._start_incoming()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the handlers are not too far behind to be given more."""
+        return self._queue.qsize() < QUEUE_NOTIFICATIONS
+
     def deliver(self, notification: Notification) -> bool:
         """Take *notification*: False when the queue for the handlers is full.
+
+        One that is in the inbox is always taken: it is not sent again.
 
         Word of operations, keys and the end is told at once to whoever waits for it: a handler that
         does must not wait behind itself.
@@ -261,8 +280,9 @@ class HostedCall(CallView, CallMedia, CallVerbs):
         if self._waits.ended.is_set() or topic is Topic.OPERATION:
             # After the end there are no handlers, and operations have none.
             self._mirror = self._mirror.apply(notification)
+            self._note_kept(notification)
         else:
-            if self._queue.full():
+            if not self.has_room and sequence_of(notification) is None:
                 return False
             if topic is Topic.CALL and isinstance(data, Mapping):
                 tone = self._hear(data.get("toneInfo"))
@@ -277,13 +297,14 @@ class HostedCall(CallView, CallMedia, CallVerbs):
 
     def describe(self) -> dict[str, Any]:
         """Return what the admin API shows of this call; no secret is in it."""
-        return describe(self, {"received": self._received, "duplicate": self._duplicate})
-
-    # One call's tasks.
+        counts = {"received": self._received, "duplicate": self._duplicate}
+        return {**describe(self, counts), **self._describe_kept()}
 
     async def _take_updates(self) -> None:
         # An adopted call may be established, or over, already.
-        await self._react(self._mirror, None)
+        self._note_kept()
+        await self._settle_kept()
+        await self._react(self._mirror, self._mirror, None)
         while not self._waits.ended.is_set():
             news = await self._queue.get()
             if news.told is not None:
@@ -291,6 +312,7 @@ class HostedCall(CallView, CallMedia, CallVerbs):
                 if not await self._runner.run(handler, what):
                     await self.hang_up()
                 continue
+            before = self._mirror
             if news.notification is not None:
                 self._around.handling.observe(time.monotonic() - news.arrived_s)
                 merged = self._mirror.apply(news.notification)
@@ -298,19 +320,21 @@ class HostedCall(CallView, CallMedia, CallVerbs):
                 merged = self._mirror.merge_get(
                     news.call, news.participants, is_latest=news.is_latest
                 )
-            if not await self._react(merged, news.tone) and news.notification is not None:
+            self._mirror = merged
+            if merged.call.state is not before.call.state:
+                self._note_state(merged.call.result.message if merged.call.result else "")
+            self._note_kept(news.notification)
+            await self._settle_kept()
+            if not await self._react(before, merged, news.tone) and news.notification is not None:
                 self._duplicate += 1
 
-    async def _react(self, merged: CallMirror, tone: ToneInfo | None) -> bool:
-        """Take over *merged* and do what it asks for; False when it says nothing new."""
-        before, self._mirror = self._mirror, merged
+    async def _react(self, before: CallMirror, merged: CallMirror, tone: ToneInfo | None) -> bool:
+        """Do what the change to *merged* asks for; False when it says nothing new."""
         if merged.needs_get:
             self._doubt.set()
         is_call_new = shown(merged.call) != shown(before.call)
         is_roster_new = merged.roster.participants != before.roster.participants
         is_sharing_new = merged.sharing != before.sharing
-        if merged.call.state is not before.call.state:
-            self._note_state(merged.call.result.message if merged.call.result else "")
         if is_roster_new:
             self._note_roster(before.roster.participants, merged.roster.participants)
         self._waits.wake()
@@ -332,38 +356,6 @@ class HostedCall(CallView, CallMedia, CallVerbs):
             await self.hang_up()
         return is_call_new or is_roster_new or is_sharing_new or tone is not None
 
-    async def _settle_doubts(self) -> None:
-        """Fetch the truth whenever what was told cannot be, or may not be, all of it."""
-        while True:
-            await self._doubt.wait()
-            self._doubt.clear()
-            queued = self._queued
-            participants: list[Any] | None = None
-            try:
-                call = await self._client.get(self.id)
-                if call is not None and self._mirror.roster.is_known:
-                    people = await self._client.participants(self.id)
-                    participants = [person.raw for person in people]
-            except CLIENT_ERRORS as exc:
-                log.warning("call %s: looking after it: %s", self.id, exc)
-                continue
-            if call is None:
-                await self._be_gone()
-                return
-            is_latest = queued == self._queued
-            await self._queue.put(
-                News(call=call.raw, participants=participants, is_latest=is_latest)
-            )
-
-    async def _keep_alive(self) -> None:
-        # Each time the service is also asked how things stand: what was lost is made good then.
-        await self._client.keep_alive_until_gone(self.id, on_alive=self._doubt.set)
-        await self._be_gone()
-
-    async def _be_gone(self) -> None:
-        if not await self._waits.ends_within(GONE_GRACE_S):
-            self._end("the service no longer knows the call")
-
     def _follow(self, session: MediaSession) -> None:
         self._media_news.follow(session.audio)
         self._start_media(session)
@@ -373,7 +365,7 @@ class HostedCall(CallView, CallMedia, CallVerbs):
         reason = await session.transport_lost
         if not await self._waits.ends_within(LINK_LOSS_GRACE_S):
             log.warning("call %s: the media link is gone (%s): hanging up", self.id, reason)
-            await self.hang_up()
+            await self.leave()
 
     # The bot.
 
@@ -385,11 +377,14 @@ class HostedCall(CallView, CallMedia, CallVerbs):
         self._runner.start(self._take_incoming(handler), "bot on_incoming_call")
 
     async def _take_incoming(self, handler: CallHandler) -> None:
+        await self._settle_kept()
         if not await self._runner.run(handler):
             await self.hang_up()
 
     def _start_bot(self) -> None:
         handler = self._bot.call_handler
+        if self.is_rejoined and self._bot.rejoined_handler is not None:
+            handler = self._bot.rejoined_handler
         # Media that another process holds are that process's bot's.
         if handler is None or self._runs_bot or not self.is_owned:
             return
@@ -471,13 +466,16 @@ class HostedCall(CallView, CallMedia, CallVerbs):
             end = {**(self._waits.last_word or {}), "state": CallState.TERMINATED.value}
             self._mirror = replace(self._mirror, call=merge_remote(self._mirror.call, end))
             self._note_state(reason)
+        self._note_kept_end(reason)
         self._say_last_word({})
         self._end_task = call_task(self._concern or self.id, self._close(), f"end {self.id}")
 
     async def _close(self) -> None:
         try:
             await self._close_media()
-            if self._session is not None:
+            if self._session is not None and self._is_left_alone:
+                await self._session.abandon()
+            elif self._session is not None:
                 await self._session.close()
         finally:
             await self._runner.close()

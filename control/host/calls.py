@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urljoin
 
@@ -17,7 +16,7 @@ from mixminus.media.platform import MediaPlatform
 from mixminus.media.session import MediaSession
 
 from ..call_totals import CallTotals
-from ..client.bodies import Media, Options, Target
+from ..client.bodies import Media, Options, Target, call_body
 from ..client.calls import CallsClient, find_meeting
 from ..client.models import CallInfo, Identity
 from ..client.requests import GraphConnectionError
@@ -26,31 +25,36 @@ from ..graph.joinurl import JoinInfo
 from ..graph.notifications import Notification, normal_id
 from ..histogram import LAG_BOUNDS_S, TimeHistogram
 from ..journal import Journal
-from ..journal_titles import notification_title
 from ..operation.admission import Admission
 from ..operation.traces import Traces
 from ..replay.capture import HostCaptures
+from ..store.host_base import HostCallRow
 from .bot import Bot
 from .call import HostedCall
 from .call_concerns import CallConcerns
 from .call_facts import Addresses as Addresses
 from .call_facts import CallReport as CallReport
 from .call_facts import Delivery as Delivery
-from .call_facts import incoming_call, is_guid, peer_of
-from .errors import HostBusyError, UnknownMeetingError, UnknownUserError
-from .parts import DELTA_ROSTER, MediaKind, Peer, Surroundings, media_of
+from .call_facts import peer_of
+from .durable import CallKeep
+from .errors import HostBusyError
+from .keeping import HostKeeping
+from .names import KnownNames, instance_of
+from .parts import DELTA_ROSTER, MediaKind, Peer, Surroundings
 from .plugins import HostPlugins
 from .prompts import Playable, PromptFiles
+from .receiving import CallReceiving
 from .recording import HostRecordings
 from .strangers import Strangers
 
 log = logging.getLogger("mixminus.control.host")
 
 MAX_ENDED: Final = 100
-MAX_EARLY: Final = 256
+MAX_LEFT: Final = 10_000
+"""Ids of calls that were let go: a request for one may have been under way for as long."""
 
 
-class HostCalls:
+class HostCalls(KnownNames, CallReceiving):
     """The calls of one host by id, and reports on the last hundred ended ones.
 
     Thread: the loop's.
@@ -71,7 +75,12 @@ class HostCalls:
         admission: Admission | None = None,
         journal: Journal | None = None,
         traces: Traces | None = None,
+        keeping: HostKeeping | None = None,
     ) -> None:
+        self.keeping = keeping
+        """The host's store, and who the host is in it; None for calls that nobody rejoins."""
+        self.on_found: Callable[[HostCallRow, CallInfo], None] | None = None
+        self.on_released: Callable[[Sequence[Notification]], None] = lambda notifications: None
         self._journal = Journal("host") if journal is None else journal
         self.on_ended: Callable[[HostedCall], None] | None = None
         """Called with each call that is over, while all of it can still be looked at."""
@@ -90,6 +99,7 @@ class HostCalls:
         self.concerns = CallConcerns(bot.name, traces)
         """Which call a media session is of, for logs and traces."""
         self._ended: dict[str, CallReport] = {}
+        self._left: dict[str, None] = {}
         self.totals = CallTotals()
         self.handling = TimeHistogram(LAG_BOUNDS_S)
         """From a notification's arrival until the bot's handlers came to it."""
@@ -97,7 +107,7 @@ class HostCalls:
         self._is_closing = False
         self._early: deque[tuple[Notification, str]] = deque()
         self.prompts = PromptFiles(lambda: urljoin(self._addresses().callback_uri, "/").rstrip("/"))
-        self._strangers = Strangers(self._ask_about, self._adopt)
+        self._strangers = Strangers(self._ask_about, self._adopt, self._let_wait, self._drop)
 
     def __iter__(self) -> Iterator[HostedCall]:
         """Iterate over the calls that are not over."""
@@ -121,6 +131,11 @@ class HostCalls:
         """Return the living call of that id."""
         return self._calls.get(normal_id(call_id))
 
+    def is_left(self, call_id: str) -> bool:
+        """Say whether this host has let go of the call of that id: it is another's to ask for."""
+        call = self.get(call_id)
+        return normal_id(call_id) in self._left if call is None else call.is_left_alone
+
     def report(self, call_id: str) -> CallReport | None:
         """Report on a living call, or on one of the last ended ones."""
         call = self.get(call_id)
@@ -129,31 +144,6 @@ class HostCalls:
     def session(self, session_id: str) -> MediaSession | None:
         """Return the media session of that id, of a call that is being made or not yet over."""
         return self._sessions.get(session_id)
-
-    def find_user(self, name_or_id: str) -> Identity:
-        """Return the user whom *name_or_id* means: an id, or a name that the settings know.
-
-        Raises: UnknownUserError.
-        """
-        wanted = name_or_id.casefold()
-        for name, user_id in self._users.items():
-            if wanted in (name.casefold(), user_id.casefold()):
-                return Identity.user(user_id, name)
-        if is_guid(name_or_id) or not self._users:
-            return Identity.user(name_or_id)
-        raise UnknownUserError(f"no user {name_or_id!r}: known are {', '.join(self._users)}")
-
-    def find_meeting(self, subject: str) -> str:
-        """Return the join URL of the meeting of that name, which the settings know.
-
-        Raises: UnknownMeetingError.
-        """
-        wanted = subject.casefold()
-        for name, join_url in self._meetings.items():
-            if name.casefold() == wanted:
-                return join_url
-        names = ", ".join(self._meetings) or "none"
-        raise UnknownMeetingError(f"no meeting {subject!r}: known are {names}")
 
     async def create(
         self,
@@ -183,7 +173,7 @@ class HostCalls:
         addresses = self._addresses()
         if phone is not None:
             wanted.append(Identity.phone(phone))
-            source = source or self._instance(addresses)
+            source = source or instance_of(addresses, self._bot.name)
         wanted += targets
         if not wanted:
             raise ValueError("expected somebody to call: user, users, phone or targets")
@@ -191,11 +181,11 @@ class HostCalls:
         if options is None and len(wanted) > 1:
             options = DELTA_ROSTER
 
-        def send(where: Media) -> Awaitable[CallInfo]:
-            return self._client.create(
-                *wanted,
+        def write(where: Media) -> dict[str, Any]:
+            return call_body(
                 callback_uri=addresses.callback_uri,
                 media=where,
+                targets=wanted,
                 source=source,
                 tenant_id=addresses.tenant_id,
                 subject=subject,
@@ -204,7 +194,10 @@ class HostCalls:
                 options=options,
             )
 
-        return await self._make(send, media, prefetch, in_default_mix, peer_of(wanted))
+        peer = peer_of(wanted)
+        return await self._make(
+            "create", write, media, prefetch, in_default_mix, peer, self._client.post
+        )
 
     async def join(
         self,
@@ -247,20 +240,18 @@ class HostCalls:
         tenant = tenant_id or wanted.info.tenant_id or addresses.tenant_id
         client = self._client_of(tenant)
 
-        def send(where: Media) -> Awaitable[CallInfo]:
-            return client.join(
-                wanted,
+        def write(where: Media) -> dict[str, Any]:
+            body = call_body(
                 callback_uri=addresses.callback_uri,
                 media=where,
                 source=source or Identity.application(addresses.app_id, self._bot.name),
                 tenant_id=tenant,
                 options=options,
             )
+            return {**body, **wanted.members()}
 
-        meeting_id = wanted.info.join_meeting_id or wanted.info.thread_id
-        return await self._make(
-            send, media, prefetch, in_default_mix, Peer(meeting_id, "a meeting")
-        )
+        peer = Peer(wanted.info.join_meeting_id or wanted.info.thread_id, "a meeting")
+        return await self._make("join", write, media, prefetch, in_default_mix, peer, client.post)
 
     async def close(self) -> None:
         """Hang up all calls, wait until nothing of them is left, and make no more."""
@@ -269,89 +260,6 @@ class HostCalls:
         calls = tuple(self)
         await asyncio.gather(*(call.leave() for call in calls))
         await asyncio.gather(*(call.wait_closed() for call in calls))
-
-    def deliver(self, notification: Notification, tenant_id: str) -> Delivery:
-        """Hand *notification*, by a token of *tenant_id*, to its call."""
-        delivery = self._hand(notification, tenant_id)
-        if delivery is not Delivery.FOREIGN:
-            self._note(notification, delivery)
-        return delivery
-
-    def _note(self, notification: Notification, delivery: Delivery) -> None:
-        """Write down what was told, under the id by which its call is known here."""
-        call, path = self.get(notification.call_id), notification.resource_path
-        change, data = str(notification.change_type), notification.resource_data
-        self._journal.record(
-            "notification",
-            notification.call_id if call is None else call.id,
-            f"{notification_title(change, path, data)}: {delivery.name.lower()}",
-            {"changeType": change, "resource": "/".join(path), "resourceData": data},
-            direction="in",
-        )
-
-    def _hand(self, notification: Notification, tenant_id: str) -> Delivery:
-        key = normal_id(notification.call_id)
-        call = self._calls.get(key)
-        if call is not None:
-            if call.tenant_id.casefold() != tenant_id.casefold():
-                return Delivery.FOREIGN
-            call.note_notification(notification)
-            return Delivery.TAKEN if call.deliver(notification) else Delivery.FULL
-        if key in self._ended:
-            return Delivery.TAKEN
-        if (resource := incoming_call(notification)) is not None:
-            return self._take_incoming(resource, tenant_id)
-        if self._creating:
-            # The first notifications may overtake the answer to the creation.
-            if len(self._early) >= MAX_EARLY:
-                return Delivery.FULL
-            self._early.append((notification, tenant_id))
-            return Delivery.TAKEN
-        if self._is_closing or self._strangers.is_nobody(key):
-            return Delivery.UNKNOWN
-        return Delivery.TAKEN if self._strangers.take(notification, tenant_id) else Delivery.FULL
-
-    # Making calls.
-
-    async def _make(
-        self,
-        send: Callable[[Media], Awaitable[CallInfo]],
-        media: MediaKind,
-        prefetch: Sequence[Playable],
-        in_default_mix: bool,
-        peer: Peer,
-    ) -> HostedCall:
-        with self.concerns.made():
-            return await self._ask_for(send, media, prefetch, in_default_mix, peer)
-
-    async def _ask_for(
-        self,
-        send: Callable[[Media], Awaitable[CallInfo]],
-        media: MediaKind,
-        prefetch: Sequence[Playable],
-        in_default_mix: bool,
-        peer: Peer,
-    ) -> HostedCall:
-        self._expect_open()
-        session = self._open_session() if media == "app" else None
-        self._creating += 1
-        created_at_s = time.monotonic()
-        try:
-            prompts = [self.prompts.prompt(prompt) for prompt in prefetch]
-            info = await send(media_of(session, prompts, in_default_mix=in_default_mix))
-        except BaseException:
-            self._creating -= 1
-            self._deliver_early()
-            if session is not None:
-                await self._drop_session(session)
-            raise
-        self._creating -= 1
-        tenant_id = info.tenant_id or self._addresses().tenant_id
-        call = self._add(info.raw, peer, tenant_id, session, created_at_s=created_at_s)
-        self._deliver_early()
-        if self._is_closing:
-            await call.hang_up()
-        return call
 
     def _expect_open(self) -> None:
         if self._is_closing:
@@ -368,6 +276,8 @@ class HostCalls:
         *,
         created_at_s: float,
         is_owned: bool = True,
+        keep: CallKeep | None = None,
+        is_rejoined: bool = False,
     ) -> HostedCall:
         client, capture = self._client_of(tenant_id), None
         if self._captures is not None and is_owned:
@@ -398,8 +308,11 @@ class HostCalls:
                 session=session,
                 created_at_s=created_at_s,
                 is_owned=is_owned,
+                keep=keep,
+                is_rejoined=is_rejoined,
             )
             self._calls[normal_id(call.id)] = call
+            self._left.pop(normal_id(call.id), None)
             self.totals.begin(is_incoming=call.state is CallState.INCOMING)
             if capture is not None:
                 call.be_captured(capture)
@@ -412,8 +325,9 @@ class HostCalls:
             None if tenant_id.casefold() == own.casefold() else tenant_id
         )
 
-    def _open_session(self) -> MediaSession:
-        session = MediaSession(self._platform, mp_uri=self._addresses().mp_uri)
+    def _open_session(self, lineage: str | None = None, epoch: int = 1) -> MediaSession:
+        mp_uri = self._addresses().mp_uri
+        session = MediaSession(self._platform, mp_uri=mp_uri, lineage=lineage, epoch=epoch)
         self._sessions[session.session_id] = session
         self.concerns.add_session(session.session_id)
         return session
@@ -426,52 +340,6 @@ class HostCalls:
         self._sessions.pop(session.session_id, None)
         self.concerns.forget_session(session.session_id)
 
-    def _instance(self, addresses: Addresses) -> Identity:
-        if addresses.application_instance_id is None:
-            raise ValueError(
-                "expected the application instance that telephones are called from:"
-                " MIXMINUS_APPLICATION_INSTANCE_ID, or source"
-            )
-        return Identity.application_instance(addresses.application_instance_id, self._bot.name)
-
-    # Calls that others made.
-
-    def _take_incoming(self, resource: Mapping[str, Any], tenant_id: str) -> Delivery:
-        info = CallInfo.read(resource)
-        if info.tenant_id is not None and info.tenant_id.casefold() != tenant_id.casefold():
-            return Delivery.FOREIGN
-        if self._is_closing:
-            return Delivery.UNKNOWN
-        if self._admission is not None and self._admission.refusal():
-            return Delivery.BUSY
-        caller = info.source
-        peer = Peer(None) if caller is None else Peer(caller.id, caller.display_name)
-        self._add(resource, peer, tenant_id, created_at_s=time.monotonic())
-        return Delivery.TAKEN
-
-    async def _ask_about(self, call_id: str, tenant_id: str) -> CallInfo | None:
-        return await self._client_of(tenant_id).get(call_id)
-
-    def _adopt(self, info: CallInfo, tenant_id: str, waiting: list[Notification]) -> None:
-        """Follow a call that this host did not make, and hand it what was told of it meanwhile.
-
-        Audio that goes to another process, or went to one that is no more, cannot come here: such
-        a call is followed, and neither kept alive nor ended by this host.
-        """
-        log.info("call %s: found at the service", info.id)
-        others = [target for target in info.targets if target.kind != "application"]
-        peer = peer_of(others) if others else Peer(None, "a meeting" if info.meeting else None)
-        is_owned = not info.is_app_hosted
-        self._add(info.raw, peer, tenant_id, created_at_s=time.monotonic(), is_owned=is_owned)
-        for notification in waiting:
-            self._hand(notification, tenant_id)
-
-    def _deliver_early(self) -> None:
-        early = tuple(self._early)
-        self._early.clear()
-        for notification, tenant_id in early:
-            self._hand(notification, tenant_id)
-
     def _on_ended(self, call: HostedCall) -> None:
         if call.session is not None:
             self._forget_session(call.session)
@@ -479,6 +347,10 @@ class HostCalls:
         age_s = call.states[-1].at_ms / 1000
         self.totals.end(call.result, age_s, bot_failed=call.bot_error is not None)
         self._ended[normal_id(call.id)] = _report(call)
+        if call.is_left_alone:
+            self._left[normal_id(call.id)] = None
+            if len(self._left) > MAX_LEFT:
+                del self._left[next(iter(self._left))]
         if self.on_ended is not None:
             self.on_ended(call)
         if len(self._ended) > MAX_ENDED:

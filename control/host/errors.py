@@ -21,8 +21,17 @@ class HostBusyError(GraphConnectionError):
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
-        self.reason = refusal.reason
+        self.reason: str = refusal.reason
         self.retry_after_s = refusal.retry_after_s
+
+
+class StoreBusyError(HostBusyError):
+    """This host takes no new call now: its store is away. Calls that stand go on."""
+
+    def __init__(self, message: str, retry_after_s: float = 5.0) -> None:
+        GraphConnectionError.__init__(self, message)
+        self.reason = "store"
+        self.retry_after_s = retry_after_s
 
 
 class OperationFailedError(Exception):

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
+from mixminus.media.fence import Fence
 from mixminus.media.platform import MediaPlatform
 
 from ..acs.signing import ConnectionString
@@ -31,6 +32,7 @@ from ..operation.settings import OperationSettings
 from ..replay.capture import HostCaptures
 from ..serving import AsgiApp, HttpsServer
 from ..settings import HostSettings
+from ..store.opening import open_host_store
 from ..tls import LOCAL_HOSTS, Certificate, LocalAuthority, client_context
 from .acs import AcsSettings, HostAcs
 from .acs_routes import CALLBACK_PATH as ACS_CALLBACK_PATH
@@ -38,18 +40,26 @@ from .bot import Bot
 from .calls import Addresses, HostCalls
 from .console import HostConsole
 from .errors import UnknownMeetingError, UnknownUserError
+from .fleet.fleet import HostFleet
+from .fleet.gate import GraphGate
 from .hostfile import HostFile
+from .inbox import CallInbox
+from .keeping import HOST_STORE_NAME, HostKeeping
 from .metrics import ROLE, HostSource
 from .plugins import HostPlugins
 from .preflight import check_paths
 from .recording import HostRecordings
 from .registration import WebhookRegistration
+from .rejoin import Rejoin
 from .stream_auth import AcsTokens, KeyFile
 from .streams import HostStreams, StreamAccess
-from .web import CALLBACK_PATH, MEDIA_PATH, WebhookCounters, create_app
+from .web import CALLBACK_PATH, MEDIA_PATH, create_app
+from .webhook_counters import WebhookCounters
+from .wishing import answer_wish
 
 if TYPE_CHECKING:
     from ..console.console import Console
+    from ..store.host_base import HostStore
 
 log = logging.getLogger("mixminus.control.host")
 
@@ -96,6 +106,9 @@ class BotHost:
         self.operation.redactor.learn(*self._secrets())
         self.webhook_counters = WebhookCounters()
         self.links_refused = 0
+        self.fence = Fence()
+        """Nothing is sent while it is shut: after a standstill, until our calls are ours again."""
+        self._gate = GraphGate()
         context = client_context(settings.ca_file)
         self._tokens = ClientCredentials(
             settings.authority_url,
@@ -109,6 +122,7 @@ class BotHost:
             version=settings.graph_version,
             ssl_context=context,
             journal=self.journal,
+            gate=self._gate,
         )
         self._keys = KeyCache(settings.open_id_config_url, ssl_context=context)
         self.validator = TokenValidator(
@@ -118,6 +132,8 @@ class BotHost:
         self.records = CallRecordsClient(self._graph)
         self.recordings = HostRecordings.of_settings(settings, self.platform)
         self.plugins = HostPlugins(self.platform, settings.plugins)
+        self.keeping = HostKeeping(settings.instance_name, settings.app_id, self._open_store)
+        """The host's store, and its name in it."""
         self.calls = HostCalls(
             platform=self.platform,
             client=self.client,
@@ -131,7 +147,13 @@ class BotHost:
             admission=self.operation.admission,
             journal=self.journal,
             traces=self.operation.traces,
+            keeping=self.keeping,
         )
+        self.inbox = CallInbox(self.keeping, self.calls, self.webhook_counters)
+        """What the host was told: in the store before it is acknowledged."""
+        self.fleet = self._make_fleet()
+        """The hosts that share our store, and the calls that come back here."""
+        self.inbox.place = self.fleet.place
         self._acs_keys = self._make_acs_keys()
         self.acs_tokens = self._make_acs_tokens()
         self.streams = HostStreams(
@@ -165,8 +187,8 @@ class BotHost:
     async def __aenter__(self) -> Self:
         """Start serving.
 
-        Raises: ConfigError and PluginError, which name the setting; PortInUseError, and what the
-                certificate's files or addresses may raise as OSError.
+        Raises: ConfigError and PluginError, which name the setting; StoreError; PortInUseError,
+                and what the certificate's files or addresses may raise as OSError.
         """
         check_paths(self.settings)
         async with AsyncExitStack() as stack:
@@ -181,6 +203,8 @@ class BotHost:
                 await stack.enter_async_context(self.operation)
             await stack.enter_async_context(self.plugins)
             await stack.enter_async_context(self.recordings)
+            stack.push_async_callback(self.keeping.close)
+            await self.keeping.open()
             counted = HttpCounts(CallRequests(create_app(self), self.operation.traces), ROLE)
             for source in (self._metrics, counted):
                 self.operation.metrics.add_source(source)
@@ -195,13 +219,19 @@ class BotHost:
             self._port = await server.start()
             host_file = self._host_file().save(self.settings.state_dir)
             stack.callback(host_file.unlink, missing_ok=True)
+            stack.push_async_callback(self.fleet.close)
             stack.push_async_callback(self.calls.close)
+            stack.push_async_callback(self.inbox.close)
+            stack.push_async_callback(self.fleet.stop_taking)
+            await self.fleet.start()
+            self.inbox.start()
             stack.push_async_callback(self.streams.close)
             if self.acs is not None:
                 await stack.enter_async_context(self.acs)
             if self.settings.register_webhook and self.bot.incoming_handler is not None:
                 stack.push_async_callback(self._registration.close)
                 await self._registration.start(self.url + CALLBACK_PATH)
+                self.fleet.on_fewer = lambda: self._registration.again(self.url + CALLBACK_PATH)
             if self.bot.start_handler is not None:
                 self._start_task = asyncio.create_task(
                     self._run_start_handler(), name="bot on_start"
@@ -219,10 +249,19 @@ class BotHost:
         await self._stack.aclose()
 
     async def wait_failed(self) -> None:
-        """Wait for ever, unless the bot's ``on_start`` fails: then raise what it raised."""
-        if self._start_task is not None:
-            await asyncio.shield(self._start_task)
-        await asyncio.get_running_loop().create_future()
+        """Wait for ever, unless the bot's ``on_start`` fails: then raise what it raised.
+
+        Also InstanceInUseError when another process has taken this host's name.
+        """
+        failed = asyncio.create_task(self.fleet.wait_failed())
+        try:
+            if self._start_task is not None:
+                await asyncio.wait({self._start_task, failed}, return_when="FIRST_COMPLETED")
+                if self._start_task.done():
+                    self._start_task.result()
+            await failed
+        finally:
+            failed.cancel()
 
     def _with_console(self, app: AsgiApp, stack: AsyncExitStack) -> AsgiApp:
         """Return what our server is to have: *app*, with the process's console if it has one."""
@@ -267,6 +306,31 @@ class BotHost:
         task.cancel()
         # How it failed is logged where it did.
         await asyncio.gather(task, return_exceptions=True)
+
+    def _make_fleet(self) -> HostFleet:
+        return HostFleet(
+            self.calls,
+            self.keeping,
+            self.inbox,
+            Rejoin(
+                self.calls,
+                instance=self.keeping.instance,
+                store=lambda: self.keeping.store,
+                client_of=self._client_of,
+                journal=self.journal,
+            ),
+            fence=self.fence,
+            gate=self._gate,
+            admission=self.operation.admission,
+            capacity_calls=self.settings.capacity_calls,
+            url=lambda: self.url,
+            client_of=self._client_of,
+            make=lambda body: answer_wish(self, body),
+        )
+
+    def _client_of(self, tenant_id: str) -> CallsClient:
+        own = tenant_id.casefold() == self.settings.tenant_id.casefold()
+        return self.client.for_tenant(None if own else tenant_id)
 
     def _make_acs_keys(self) -> KeyCache | KeyFile | None:
         settings = self.settings
@@ -341,6 +405,14 @@ class BotHost:
             return LocalAuthority(ca_file.parent)
         return LocalAuthority(self.settings.state_dir)
 
+    async def _open_store(self) -> HostStore:
+        url = self.settings.store_url
+        self.settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.settings.state_dir / HOST_STORE_NAME
+        return await open_host_store(
+            None if url is None else url.get_secret_value(), path, self.keeping.instance
+        )
+
     def _host_file(self) -> HostFile:
         settings = self.settings
         is_ours = settings.cert_file is None
@@ -356,7 +428,7 @@ class BotHost:
         return Addresses(
             app_id=self.settings.app_id,
             tenant_id=self.settings.tenant_id,
-            callback_uri=self.url + CALLBACK_PATH,
+            callback_uri=f"{self.url}{CALLBACK_PATH}/{self.keeping.instance}",
             mp_uri=self.url.replace("https://", "wss://", 1) + MEDIA_PATH,
             application_instance_id=self.settings.application_instance_id,
         )

@@ -20,6 +20,8 @@ log = logging.getLogger("mixminus.control.host")
 
 SIGNALLED: Final = "signalled"
 MEDIA: Final = "media"
+MAX_WAITING: Final = 256
+"""News that wait for a bot's handlers; notifications that are kept may be more."""
 
 
 class MediaNews:
@@ -57,7 +59,7 @@ class MediaNews:
         self._post(News(tone=tone))
 
     def _post(self, news: News) -> None:
-        was_behind, self._is_behind = self._is_behind, self._queue.full()
+        was_behind, self._is_behind = self._is_behind, self._queue.qsize() >= MAX_WAITING
         if self._is_behind:
             # Once: a far end can press keys as fast as it likes.
             if not was_behind:

@@ -12,7 +12,8 @@ from mixminus.media.recorder import EndReason
 from ..client.keys import KeyCache
 from ..client.requests import GraphClient
 from ..client.tokens import ClientCredentials
-from ..operation.metrics import Families, collect_calls, collect_plugins
+from ..operation.metrics import Families, collect_calls, collect_plugins, collect_store
+from .fleet_metrics import collect_fleet
 from .streams import Kind
 
 if TYPE_CHECKING:
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("mixminus.control.host")
 
 ROLE: Final = "host"
+WEBHOOK_OUTCOMES: Final = (
+    "taken",
+    "repeated",
+    "handed_on",
+    "unknown",
+    "foreign",
+    "behind",
+    "busy",
+    "unkept",
+)
+"""What becomes of a notification."""
 
 
 class HostSource:
@@ -60,6 +72,8 @@ class HostSource:
         sums = host.plugins.totals.sums(host.plugins.living_metrics())
         collect_plugins(families, ROLE, sums, host.plugins.stuck_s())
         self._collect_webhook(families)
+        collect_store(families, ROLE, host.keeping.store.stats)
+        collect_fleet(families, host.fleet)
         self._collect_requests(families)
         self._collect_streams(families)
         self._collect_recordings(families)
@@ -69,14 +83,8 @@ class HostSource:
 
     def _collect_webhook(self, families: Families) -> None:
         host, counters = self._host, self._host.webhook_counters
-        others = {
-            "unknown": counters.unknown,
-            "foreign": counters.foreign,
-            "behind": counters.behind,
-            "busy": counters.busy,
-        }
-        taken = counters.received - sum(others.values())
-        for outcome, count in ({"taken": taken} | others).items():
+        for outcome in WEBHOOK_OUTCOMES:
+            count = getattr(counters, outcome)
             families.count("mixminus_webhook_notifications_total", count, outcome=outcome)
         for reason, count in (
             ("token", counters.refused),
@@ -84,6 +92,7 @@ class HostSource:
             ("no_keys", counters.unchecked),
         ):
             families.count("mixminus_webhook_requests_refused_total", count, reason=reason)
+        families.gauge("mixminus_host_calls_unwritten", host.keeping.unwritten)
         handling = host.calls.handling.distribution()
         families.histogram("mixminus_notification_handling_seconds", handling)
 

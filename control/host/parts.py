@@ -61,7 +61,8 @@ class Surroundings:
     bot: Bot
     client: CallsClient
     callback_uri: str
-    open_session: Callable[[], MediaSession]
+    open_session: Callable[[str | None, int], MediaSession]
+    """With the call's lineage, None for one that is not kept, and its epoch."""
     drop_session: Callable[[MediaSession], Awaitable[None]]
     prompts: PromptFiles
     on_ended: Callable[[HostedCall], None]

@@ -40,6 +40,11 @@ class WebhookRegistration:
         if not await self._register(callback_uri):
             self._again = asyncio.create_task(self._keep_trying(callback_uri), name="webhook")
 
+    async def again(self, callback_uri: str) -> None:
+        """Register once more, in the place of what is still being tried: another host is gone."""
+        await self.close()
+        await self.start(callback_uri)
+
     async def close(self) -> None:
         """Try no more. Again is no error."""
         if self._again is not None:

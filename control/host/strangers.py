@@ -11,32 +11,42 @@ import logging
 import re
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from ..client.errors import CLIENT_ERRORS
 from ..client.models import CallInfo
 from ..graph.notifications import Notification, normal_id
+from ..store.base import StoreError
+from .letters import sequence_of
 
 log = logging.getLogger("mixminus.control.host")
 
 MAX_ASKING: Final = 64
 MAX_WAITING: Final = 256
 MAX_NOBODY: Final = 1024
-"""Ids that the service did not know: word of them is dropped without asking again."""
+"""Ids that the service did not know, or whose leg was replaced: word of them is dropped unasked."""
 _UNDASHED: Final = re.compile(r"[0-9A-Fa-f]{32}\Z")
 
 
 class Strangers:
-    """The calls that are being asked about. Thread: the loop's."""
+    """The calls that are being asked about. Thread: the loop's.
+
+    *adopt* takes over a call that there is, and what waits for it; *release* what cannot be told
+    from whose it is, for now; *drop* what is about nobody.
+    """
 
     def __init__(
         self,
         ask: Callable[[str, str], Awaitable[CallInfo | None]],
-        adopt: Callable[[CallInfo, str, list[Notification]], None],
+        adopt: Callable[[CallInfo, str, Callable[[], list[Notification]]], Awaitable[None]],
+        release: Callable[[Sequence[Notification]], None],
+        drop: Callable[[Notification], None],
     ) -> None:
         self._ask = ask
         self._adopt = adopt
+        self._release = release
+        self._drop = drop
         self._waiting: dict[str, list[Notification]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._nobody: OrderedDict[str, None] = OrderedDict()
@@ -44,19 +54,27 @@ class Strangers:
         """How many calls the service did not know either."""
 
     def is_nobody(self, call_id: str) -> bool:
-        """Whether the service said that it knows no such call."""
+        """Whether the service said that it knows no such call, or we have left it."""
         return normal_id(call_id) in self._nobody
+
+    def leave(self, call_id: str) -> None:
+        """Drop what comes about a call from now on, without asking: another leg took its place."""
+        self._nobody[normal_id(call_id)] = None
+        if len(self._nobody) > MAX_NOBODY:
+            self._nobody.popitem(last=False)
 
     def take(self, notification: Notification, tenant_id: str) -> bool:
         """Keep *notification* until its call is known; False when there are too many."""
         key = normal_id(notification.call_id)
         waiting = self._waiting.get(key)
         if waiting is not None:
-            if len(waiting) >= MAX_WAITING:
+            if len(waiting) >= MAX_WAITING and sequence_of(notification) is None:
                 return False
             waiting.append(notification)
             return True
         if len(self._waiting) >= MAX_ASKING:
+            if sequence_of(notification) is not None:
+                self._release([notification])
             return False
         self._waiting[key] = [notification]
         task = asyncio.create_task(
@@ -76,18 +94,19 @@ class Strangers:
     async def _find(self, key: str, call_id: str, tenant_id: str) -> None:
         try:
             call = await self._ask(call_id, tenant_id)
-        except CLIENT_ERRORS as exc:
+            if call is not None and call.id:
+                await self._adopt(call, tenant_id, lambda: self._waiting.pop(key, []))
+                return
+        except (*CLIENT_ERRORS, StoreError) as exc:
             log.warning("call %s is not ours, and nobody says whose: %s", call_id, exc)
+            self._release(self._waiting.pop(key, []))
             return
         finally:
-            waiting = self._waiting.pop(key)
-        if call is None or not call.id:
-            self.unknown += 1
-            self._nobody[key] = None
-            if len(self._nobody) > MAX_NOBODY:
-                self._nobody.popitem(last=False)
-            return
-        self._adopt(call, tenant_id, waiting)
+            waiting = self._waiting.pop(key, [])
+        self.unknown += 1
+        self.leave(key)
+        for notification in waiting:
+            self._drop(notification)
 
 
 def plain_id(notification: Notification) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI, Request, Response, WebSocket
@@ -17,22 +16,15 @@ from mixminus.media.transports.link import LinkError, LinkGrant, accept_link
 from ..client.keys import KeysUnavailableError
 from ..client.webhook import TokenRefusedError, parse_notifications
 from ..graph.notifications import NotificationError
-from ..operation.call_context import (
-    Concern,
-    concerning,
-    enter_concern,
-    request_span,
-    step,
-    watch_frames,
-)
+from ..operation.call_context import enter_concern, step, watch_frames
 from ..operation.metrics import add_metrics
+from ..store.base import StoreAwayError, StoreError
 from .acs_routes import add_acs
 from .admin import add_admin
 from .calls import Delivery
 from .prompts import PROMPTS_PATH
 from .replies import RequestRefusedError, read_body
 from .sockets import AsgiSocket
-from .strangers import plain_id
 from .stream_routes import add_streams
 
 if TYPE_CHECKING:
@@ -41,26 +33,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("mixminus.control.host")
 
 CALLBACK_PATH: Final = "/api/calls"
+MESSAGE_ID: Final = "X-Microsoft-Skype-Message-ID"
+STORE_RETRY_S: Final = 5.0
 MEDIA_PATH: Final = "/media"
-
-
-@dataclass(slots=True)
-class WebhookCounters:
-    """What came to the webhook: posts refused, and notifications by what became of them.
-
-    ``unchecked`` posts came when no signing keys were to be had; ``behind`` are notifications of
-    calls whose handlers had too many waiting, ``busy`` of calls that came in while none were taken.
-    All of them are sent again.
-    """
-
-    refused: int = 0
-    malformed: int = 0
-    received: int = 0
-    unknown: int = 0
-    foreign: int = 0
-    unchecked: int = 0
-    behind: int = 0
-    busy: int = 0
 
 
 def create_app(host: BotHost) -> FastAPI:
@@ -93,9 +68,11 @@ def _add_error_bodies(app: FastAPI) -> None:
 
 
 def _add_webhook(app: FastAPI, host: BotHost) -> None:
+    # With the name of the host that asked for the call, for who routes by it; any host takes it.
     @app.post(CALLBACK_PATH)
+    @app.post(f"{CALLBACK_PATH}/{{instance}}")
     async def notifications(request: Request) -> Response:
-        """Take notifications of the call service: checked, queued, answered at once."""
+        """Take notifications of the call service: checked, stored, acknowledged, then applied."""
         counters = host.webhook_counters
         try:
             caller = await host.validator.validate(
@@ -115,31 +92,39 @@ def _add_webhook(app: FastAPI, host: BotHost) -> None:
         except NotificationError as exc:
             counters.malformed += 1
             raise RequestRefusedError(400, "invalidRequest", str(exc)) from None
-        came_with = request_span()
-        refused: RequestRefusedError | None = None
+        taken, are_busy = [], False
         for notification in parsed:
             counters.received += 1
-            concern = Concern(plain_id(notification), request=came_with)
-            with concerning(concern):
-                delivery = host.calls.deliver(notification, caller.tenant_id)
-            match delivery:
+            match host.calls.judge(notification, caller.tenant_id):
                 case Delivery.FULL:
                     counters.behind += 1
                     raise RequestRefusedError(503, "serviceNotAvailable", "the call is behind")
-                case Delivery.UNKNOWN:
-                    counters.unknown += 1
                 case Delivery.FOREIGN:
                     counters.foreign += 1
                     log.warning("a notification of another tenant was refused")
                     raise RequestRefusedError(403, "7505", "the call is of another tenant")
-                case Delivery.BUSY:
+                case Delivery.BUSY if host.inbox.place() == host.keeping.instance:
                     # The others of this post are taken: they may be of calls that stand.
                     counters.busy += 1
-                    refused = _busy(host)
-                case Delivery.TAKEN:
-                    pass
-        if refused is not None:
-            raise refused
+                    are_busy = True
+                case _:
+                    taken.append(notification)
+        try:
+            await host.inbox.take(
+                taken,
+                caller.tenant_id,
+                request.headers.get(MESSAGE_ID),
+                instance=request.path_params.get("instance"),
+            )
+        except StoreError as exc:
+            counters.unkept += len(taken)
+            wait_s = exc.retry_after_s if isinstance(exc, StoreAwayError) else STORE_RETRY_S
+            message = "the store of this host takes nothing now"
+            raise RequestRefusedError(
+                503, "serviceNotAvailable", message, retry_after_s=wait_s
+            ) from exc
+        if are_busy:
+            raise _busy(host)
         return Response(status_code=202)
 
 
@@ -170,7 +155,9 @@ def _add_media(app: FastAPI, host: BotHost) -> None:
             return None if session is None else session.grant()
 
         try:
-            admitted = await accept_link(host.platform, AsgiSocket(websocket), authorize)
+            admitted = await accept_link(
+                host.platform, AsgiSocket(websocket), authorize, fence=host.fence
+            )
         except (LinkError, ConnectionError, TimeoutError) as exc:
             host.links_refused += 1
             steps.close()

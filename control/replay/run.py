@@ -118,10 +118,11 @@ class ReplayCalls(HostCalls):
             raise GraphRequestError(501, NOT_CAPTURED, "the capture is of one call alone")
         self._is_made = True
 
-        async def send(media: object) -> CallInfo:
+        async def post(body: object) -> CallInfo:
             return CallInfo.read(self._captured)
 
-        return await self._make(send, self._media_kind, (), True, Peer(None, "the capture"))
+        peer = Peer(None, "the capture")
+        return await self._make("create", lambda media: {}, self._media_kind, (), True, peer, post)
 
 
 class ReplayHost:

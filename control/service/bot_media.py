@@ -16,6 +16,7 @@ from ..graph.requests import MediaConfig
 from ..operation.call_context import step, watch_frames
 from .bot_tones import BotTones
 from .gauge import Gauge
+from .host_waits import patience_s, reach
 from .ivr.hosting import make_hosted
 from .records.quality import Measured
 
@@ -56,6 +57,11 @@ class BotMedia:
         return self._descriptor is not None
 
     @property
+    def descriptor(self) -> MediaSessionDescriptor | None:
+        """What the application says of its media; None when they are the service's."""
+        return self._descriptor
+
+    @property
     def flows(self) -> bool:
         """Whether the bot's side carries audio: the link has, or nothing needs to."""
         return self.hosted is not None or (
@@ -87,7 +93,7 @@ class BotMedia:
             return
         try:
             with step("media link", "client"):
-                link = await self._services.edges.connect_link(live.member.leg, self._descriptor)
+                link = await reach(live, self._descriptor)
         except LinkError as error:
             raise BotMediaError(str(error)) from error
         if self._is_closed:
@@ -101,7 +107,7 @@ class BotMedia:
 
         def closed(future: asyncio.Future[str]) -> None:
             if not self._is_closed and not future.cancelled():
-                live.post(cs.MediaLost(future.result()))
+                self._lost(live, link, cs.MediaLost(future.result()))
 
         link.closed.add_done_callback(closed)
 
@@ -123,6 +129,23 @@ class BotMedia:
         link.on_tone = BotTones(live).press
         link.on_speakers = speakers_wanted
         link.on_media = media_changed
+
+    def _lost(self, live: LiveCall, link: Transport, lost: cs.MediaLost) -> None:
+        """End the call, or leave it its place until a host had time to take it over."""
+        # Who says goodbye will not come back.
+        is_left = not isinstance(link, ServiceLink) or link.has_said_bye
+        wait_s = 0.0 if is_left else patience_s(live)
+        if wait_s:
+            log.info("call %s: waits %.0f s for a host to take it over", live.id, wait_s)
+            live.set_timer("rejoin", wait_s, lambda: live.post(lost))
+        else:
+            live.post(lost)
+
+    def cut(self, said: str) -> None:
+        """End what carries the audio, now: nothing comes or goes any more. *said* tells the bot."""
+        self._is_closed = True
+        if isinstance(self._link, ServiceLink):
+            self._link.cut(said)
 
     async def close(self) -> None:
         """End what carries the audio. Again is no error."""

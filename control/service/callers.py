@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mixminus.media.transports.sdp import SdpError
 
@@ -31,10 +31,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mixminus.control.calls")
 
+Key: TypeAlias = tuple[str, str]
+"""What the signalling calls a call, and the user who is in it."""
+
 
 class Callers:
     """All people in conversations and all who are rung, by what the signalling calls their call.
 
+    A person may be in two conversations of one call: in a group call, and in the one into which
+    somebody of it was transferred to them. The later one counts until it is over.
     Every method that a device asks for raises RtcError when it cannot be done.
     Thread: the loop's.
     """
@@ -42,7 +47,9 @@ class Callers:
     def __init__(self, services: CallServices, meetings: Meetings) -> None:
         self._services, self._meetings = services, meetings
         self.invitations: dict[tuple[str, str], UserInvitation] = {}
-        self._parties: dict[tuple[str, str], CallerParty] = {}
+        self._parties: dict[Key, CallerParty] = {}
+        self._earlier: dict[Key, list[CallerParty]] = {}
+        """Those in whose place a later one counts, which are in their conversations all the same."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         services.switchboard.on_device_gone = self.device_gone
@@ -51,15 +58,26 @@ class Callers:
 
     def add(self, party: CallerParty) -> None:
         """Know a person who is in a conversation."""
-        self._parties[party.call_id, party.user.user_id] = party
+        key = (party.call_id, party.user.user_id)
+        before = self._parties.get(key)
+        if before is not None:
+            self._earlier.setdefault(key, []).append(before)
+        self._parties[key] = party
 
     def forget(self, party: CallerParty, closing: asyncio.Task[None]) -> None:
         """Know a person no more, whose media end in *closing*."""
         self._leaving.add(closing)
         closing.add_done_callback(self._leaving.discard)
         key = (party.call_id, party.user.user_id)
+        earlier = self._earlier.get(key, [])
         if self._parties.get(key) is party:
             del self._parties[key]
+            if earlier:
+                self._parties[key] = earlier.pop()
+        elif party in earlier:
+            earlier.remove(party)
+        if not earlier:
+            self._earlier.pop(key, None)
 
     @property
     def user_ids(self) -> set[str]:
@@ -68,11 +86,11 @@ class Callers:
 
     def __len__(self) -> int:
         """Count the people in conversations."""
-        return len(self._parties)
+        return len(self._all())
 
     def device_gone(self, device: Device) -> None:
         """Hear that a device lost its signalling; if it is in a call it may come back."""
-        for party in tuple(self._parties.values()):
+        for party in self._all():
             if party.device == device.number:
                 party.device_gone()
 
@@ -81,7 +99,7 @@ class Callers:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(party.close() for party in tuple(self._parties.values())))
+        await asyncio.gather(*(party.close() for party in self._all()))
         await asyncio.gather(*self._leaving, return_exceptions=True)
 
     # ---- what a device asks for ------------------------------------------------------------------
@@ -271,13 +289,22 @@ class Callers:
             raise RtcError("unknownCall", "there is no such call for this user")
         return invitation
 
+    def _all(self) -> list[CallerParty]:
+        earlier = (party for parties in self._earlier.values() for party in parties)
+        return [*self._parties.values(), *earlier]
+
     def _party(self, device: Device, call_id: str, *, same_device: bool = False) -> CallerParty:
-        party = self._parties.get((call_id, device.user_id))
+        key = (call_id, device.user_id)
+        party = self._parties.get(key)
         if party is None:
             if (call_id, device.user_id) in self.invitations:
                 raise RtcError("notInCall", "this device is not in that call")
             raise RtcError("unknownCall", "there is no such call for this user")
         if same_device and party.device != device.number:
+            # Of two conversations, another device may be in the later one.
+            for other in self._earlier.get(key, []):
+                if other.device == device.number:
+                    return other
             raise RtcError("notInCall", "this device is not in that call")
         return party
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from mixminus.media.descriptor import DescriptorError, MediaSessionDescriptor
+from mixminus.media.descriptor import MediaSessionDescriptor
 
 from .. import call_state as cs
 from ..graph import errors
-from ..graph.enums import CallState
 from ..graph.participants import identity_set
 from ..graph.requests import CallOptions, CallRequest, MediaConfig, Target
 from ..graph.resources import CallIdentity, answered_by, call_resource, incoming_call_resource
@@ -24,12 +23,13 @@ from .bot_media import BotMedia
 from .call_report import CallReport, report_of
 from .guard import AddressGuard, AddressRefusedError
 from .invitation import AppUnreachableError
+from .leftovers import OnOver, end_leftovers
+from .lineages import Claim, Lineages, descriptor_of
 from .live_call import LiveCall
 from .meetings import Meetings
 from .member import Member
 from .plans import EnterPlan, Plan, RingPlan
 from .rooms import GROUP, PEER_TO_PEER, Party, Room
-from .rows import call_bodies, changed_row
 from .services import CallServices
 from .tokens import Principal
 
@@ -59,6 +59,7 @@ class CallBook:
         self._services, self._guard, self._meetings = services, guard, meetings
         self._living: dict[str, LiveCall] = {}
         self._over: OrderedDict[str, CallReport] = OrderedDict()
+        self.lineages = Lineages()
         self._forgetting: set[asyncio.Task[None]] = set()
         self._is_closing = False
 
@@ -79,15 +80,14 @@ class CallBook:
         """Return what happened in one of the last that are over; likewise."""
         return self._over.get(call_id)
 
-    async def end_leftovers(self) -> None:
-        """End the calls of an earlier run: their media ended with it."""
+    async def end_leftovers(self, on_over: OnOver) -> None:
+        """End what a crash left, with what its lineages were; *on_over* makes the records.
+
+        Raises: StoreError.
+        """
         store = self._services.store
-        for row in await store.living_calls():
-            call = cs.Call(row.call_id, CallState(row.state), cs.Setup.DONE)
-            for event in (cs.Ended(cs.SERVICE_STOPPED), cs.TornDown()):
-                call, effects = call.apply(event)
-                row = changed_row(row, call)
-                await store.save_call(row, call_bodies(row, effects))
+        for row in await end_leftovers(store, on_over):
+            self.lineages.learn(row)
         await store.forget_calls(KEPT_CALLS)
 
     async def create(self, request: CallRequest, app: AppRow) -> dict[str, Any]:
@@ -97,7 +97,10 @@ class CallBook:
         """
         if request.source_app_id not in (None, app.app_id):
             raise errors.source_identity_invalid()
-        if refusal := self._services.admission.refusal():
+        descriptor = descriptor_of(request.media)
+        # One that goes on with a call that lives is no more work than that call was.
+        goes_on = self.lineages.continues(app.app_id, app.tenant_id, descriptor)
+        if not goes_on and (refusal := self._services.admission.refusal()):
             raise errors.no_more_calls(refusal.message, refusal.retry_after_s)
         if request.source_kind == "applicationInstance":
             self._expect_own_instance(request, app)
@@ -106,14 +109,15 @@ class CallBook:
                 raise errors.user_not_found(target.id)
         media = await self.bot_media(request.media)
         await self.expect_reachable("callbackUri", request.callback_uri)
-        room, in_lobby, request = await self._room_for(request, app)
-        try:
-            # After the last wait: other calls may have been made, or the end begun, during it.
-            self._expect_room_for_more()
-            return await self._create_in(room, request, app, media, in_lobby=in_lobby)
-        except BaseException:
-            self._services.rooms.discard(room)
-            raise
+        with self.lineages.claim(app.app_id, app.tenant_id, descriptor) as claim:
+            room, in_lobby, request = await self._room_for(request, app, claim)
+            try:
+                # After the last wait: other calls may have been made, or the end begun, during it.
+                self._expect_room_for_more(claim.older)
+                return await self._create_in(room, request, app, media, claim, in_lobby=in_lobby)
+            except BaseException:
+                self._services.rooms.discard(room)
+                raise
 
     async def receive(
         self,
@@ -181,10 +185,8 @@ class CallBook:
             for info in config.prefetch:
                 await self.expect_reachable("mediaConfig.preFetchMedia.uri", info.uri)
             return BotMedia(self._services, config, None)
-        try:
-            descriptor = MediaSessionDescriptor.from_blob(config.blob or "")
-        except DescriptorError as error:
-            raise errors.invalid_argument(f"mediaConfig.blob: {error}.") from None
+        descriptor = descriptor_of(config)
+        assert descriptor is not None  # They are the application's.
         await self.expect_reachable("mpUri", descriptor.mp_uri, ("wss", "net.tcp"))
         return BotMedia(self._services, config, descriptor)
 
@@ -249,7 +251,9 @@ class CallBook:
 
     # ---- making ----------------------------------------------------------------------------------
 
-    async def _room_for(self, request: CallRequest, app: AppRow) -> tuple[Room, bool, CallRequest]:
+    async def _room_for(
+        self, request: CallRequest, app: AppRow, claim: Claim
+    ) -> tuple[Room, bool, CallRequest]:
         """Return where the call takes place, and whether the application waits in a lobby."""
         if request.meeting is None:
             kind = PEER_TO_PEER if len(request.targets) == 1 else GROUP
@@ -258,12 +262,14 @@ class CallBook:
         meeting = await self._meetings.find(request.meeting, app.tenant_id)
         room = self._services.rooms.of_meeting(meeting)
         source_id = request.source_id or app.app_id
-        if room.conversation.has_identity(request.source_kind, source_id):
+        replaced = claim.member_in(room, request.source_kind, source_id)
+        if replaced is None and room.conversation.has_identity(request.source_kind, source_id):
             raise errors.conflict(
                 "This identity is in the meeting already: join again under another source."
             )
         is_guest = request.source_kind == "guest"
-        return room, is_guest and meeting.lobby, _resolved(request, meeting)
+        is_admitted = replaced is not None and not replaced.in_lobby
+        return room, is_guest and meeting.lobby and not is_admitted, _resolved(request, meeting)
 
     async def _create_in(
         self,
@@ -271,6 +277,7 @@ class CallBook:
         request: CallRequest,
         app: AppRow,
         media: BotMedia,
+        claim: Claim,
         *,
         in_lobby: bool,
     ) -> dict[str, Any]:
@@ -287,6 +294,7 @@ class CallBook:
             in_lobby=in_lobby,
             in_default_mix=request.media.in_default_mix,
         )
+        claim.entered(member)
         identity = self._identity(call_id, participant_id, room, app)
         resource = call_resource(request, identity, shown_config(request.media))
         row = CallRow(
@@ -310,21 +318,27 @@ class CallBook:
             options=request.options,
             on_over=self._call_over,
         )
-        await self._begin(live)
+        await self._begin(live, claim)
         log.info("call %s: created", row.call_id)
         return live.row.resource
 
-    async def _begin(self, live: LiveCall) -> None:
+    async def _begin(self, live: LiveCall, claim: Claim | None = None) -> None:
         self._living[live.id] = live
         live.room.call_ids.append(live.id)
         try:
             with concerning(live.concern):
                 await live.begin()
+            if claim is not None:
+                # Before its media are connected: there is one leg at any time.
+                claim.begun(live)
             is_incoming = live.row.resource["direction"] == "incoming"
             self._services.call_totals.begin(is_incoming=is_incoming)
         except BaseException:
             del self._living[live.id]
             live.room.call_ids.remove(live.id)
+            if not live.room.call_ids:
+                # No application was in: what was refused leaves no record.
+                live.conversation.history.app_ids.clear()
             await live.close()
             raise
 
@@ -343,8 +357,9 @@ class CallBook:
         if owner != app.app_id:
             raise errors.source_identity_invalid()
 
-    def _expect_room_for_more(self) -> None:
-        if self._is_closing or self.living >= self._services.settings.max_calls:
+    def _expect_room_for_more(self, older: LiveCall | None) -> None:
+        is_full = older is None and self.living >= self._services.settings.max_calls
+        if self._is_closing or is_full:
             raise errors.no_more_calls("No more calls now.", FULL_RETRY_AFTER_S)
 
     # ---- ending ----------------------------------------------------------------------------------
@@ -353,7 +368,7 @@ class CallBook:
         try:
             async with asyncio.timeout(END_S):
                 enter_concern(live.concern)
-                await live.dispatch(cs.Ended(cs.SERVICE_STOPPED))
+                await live.dispatch(cs.Ended(cs.SERVICE_STOPPED), may_wait=False)
                 await live.ended.wait()
         except TimeoutError:
             log.warning("call %s: did not end within %s s", live.id, END_S)

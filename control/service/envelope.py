@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,12 +20,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..graph import errors
 from ..graph.errors import GraphError, error_body
 from ..graph.odata import normal_path
-from ..store.base import StoreError
+from ..store.base import StoreAwayError, StoreError
 
 log = logging.getLogger("mixminus.control.service")
 
 IDS = "mixminus.request_ids"
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+RETRY_AFTER_S = 5.0
+"""When to try again what the store refused, if it did not say."""
 CLIENT_ID_CHARS = 64
 """Longer client-request-ids are not echoed."""
 
@@ -80,8 +83,10 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(StoreError)
     async def store_error(request: Request, error: StoreError) -> JSONResponse:
         log.error("request-id %s: %s", request.scope[IDS]["request-id"], error)
+        wait_s = error.retry_after_s if isinstance(error, StoreAwayError) else RETRY_AFTER_S
+        headers = {"Retry-After": str(max(1, math.ceil(wait_s)))}
         unavailable = GraphError(
-            503, "serviceNotAvailable", "The service is not available.", {"Retry-After": "5"}
+            503, "serviceNotAvailable", "The service is not available.", headers
         )
         return _respond(unavailable, request.scope[IDS])
 

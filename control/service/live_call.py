@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -19,6 +19,7 @@ from ..graph.participants import RosterChange, roster_notification, sharing_noti
 from ..graph.requests import CallOptions, Target
 from ..operation.call_context import call_task, concerning
 from ..store.base import CallRow, StoreError
+from ..store.conversation_base import Beside, OperationRow
 from .bot_media import BotMedia, BotMediaError
 from .call_concern import call_concern, note_state
 from .conversation import Conversation
@@ -29,9 +30,9 @@ from .member import Member
 from .operations import Operations
 from .records.quality import Measured
 from .rooms import Party, Room
-from .rows import call_bodies, changed_row, other_bodies
 from .timers import Timers
 from .unbroken import Unbroken
+from .written_call import WrittenCall
 
 if TYPE_CHECKING:
     from .ivr.media import ServiceHostedMedia
@@ -56,7 +57,8 @@ class LiveCall:
     """An application's participation in a conversation, from its creation to its end.
 
     All events go through :meth:`dispatch`, one after another: state machine, then call row and
-    notifications in one transaction, then the other effects. Nothing else changes the state.
+    notifications in one transaction, then the other effects. Nothing else changes the state. While
+    the store is away they wait in their order, and the media go on as they are.
     Thread: the loop's.
     """
 
@@ -75,20 +77,17 @@ class LiveCall:
         options: CallOptions,
         on_over: Callable[[LiveCall], None],
     ) -> None:
-        self.services, self.row, self.room = services, row, room
+        self.services, self.room = services, room
+        self._written = WrittenCall(services, row, room.conversation.history, self._changed)
         self.options = options
         self.invitations: set[Invitation] = set()
         self.settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         """An incoming call's outcome: who took it, or why nobody did."""
         self._member, self._media, self._plan, self._on_over = member, media, plan, on_over
-        begin = cs.Call.receive if row.resource["direction"] == "incoming" else cs.Call.create
-        self.call, self._first_effects = begin(row.call_id)
         self.operations = Operations(self, journal=services.journal)
-        self._lock = asyncio.Lock()
         self.concern = call_concern(row, services.traces)
         self._unbroken = Unbroken(self.concern)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held_back: list[str] = []
         self._timers = Timers()
         self._stop_watching: Callable[[], None] = lambda: None
         self._met: dict[str, Party] = {}
@@ -98,6 +97,16 @@ class LiveCall:
         self.ended = asyncio.Event()
 
     # ---- what others see -------------------------------------------------------------------------
+
+    @property
+    def call(self) -> cs.Call:
+        """Its state, as the store has it."""
+        return self._written.call
+
+    @property
+    def row(self) -> CallRow:
+        """Its row, as the store has it."""
+        return self._written.row
 
     @property
     def id(self) -> str:
@@ -184,21 +193,23 @@ class LiveCall:
 
         Raises: StoreError; then there is no call.
         """
-        async with self._lock:
-            await self._commit(self.call, self._first_effects)
-            if self._member is not None:
-                self.room.join(self)
-            self.keep_alive()
-            self._perform(self._first_effects)
+        await self._written.begin()
 
-    async def dispatch(self, event: cs.Event) -> bool:
+    def expect_store(self) -> None:
+        """Refuse a request while what happened before it waits for the store.
+
+        Raises: StoreAwayError.
+        """
+        self._written.expect_store()
+
+    async def dispatch(self, event: cs.Event, *, may_wait: bool = True) -> bool:
         """Apply *event*, keep what it changed, then carry out what is to be done.
 
-        Returns whether it meant anything now.
+        Returns whether it meant anything now. A request may not wait for a store that is away.
         Raises: StoreError; then nothing changed.
         Cancelling it cancels the waiting alone: what is in the store and what is here stay one.
         """
-        return await self._unbroken.do(self._apply(event))
+        return await self._unbroken.do(self._written.apply(event, may_wait=may_wait))
 
     def post(self, event: cs.Event) -> None:
         """Dispatch *event* soon; for those who cannot wait."""
@@ -208,28 +219,45 @@ class LiveCall:
         """End the call, soon, with *result*. Again is no error."""
         self.post(cs.Ended(result))
 
+    def supersede(self) -> None:
+        """End because the application has gone on with the call elsewhere: its leg now, then it."""
+        if self._media is not None:
+            self._media.cut("superseded")
+        self._media_gone(cs.SUPERSEDED)
+        self.end(cs.SUPERSEDED)
+
     async def update(self, changes: Mapping[str, Any], *notifications: Notification) -> None:
         """Change members of the resource and tell the application, in one transaction.
 
         After the end nothing is changed or told. Raises: StoreError; then nothing changed.
         Cancelling it cancels the waiting alone, as with :meth:`dispatch`.
         """
-        await self._unbroken.do(self._update(changes, notifications))
+        await self._unbroken.do(self._written.update(changes, notifications, may_wait=True))
 
-    async def notify(self, *notifications: Notification) -> None:
+    async def notify(self, *notifications: Notification, ended: str | None = None) -> None:
         """Tell the application, in order with the changes of state.
 
+        *ended* is the operation whose end that tells.
         Raises: StoreError; then it is not told.
         """
-        await self.update({}, *notifications)
+        beside = Beside(ended=() if ended is None else (ended,))
+        await self._unbroken.do(self._written.update({}, notifications, beside, may_wait=True))
+
+    async def operate(self, begun: OperationRow) -> bool:
+        """Keep that an operation runs; False once the call is over.
+
+        Raises: StoreError; then it does not.
+        """
+        beside = Beside(begun=(begun,))
+        return await self._unbroken.do(self._written.update({}, (), beside, may_wait=False))
 
     async def take(self, callback_uri: str | None, changes: Mapping[str, Any]) -> None:
-        """Keep what an answer or a redirect says about later notifications.
+        """Keep what a request says about the call, and where later notifications go.
 
         Raises: StoreError; then nothing changed.
         """
-        uri = callback_uri or self.row.callback_uri
-        await self._unbroken.do(self._update({**changes, "callbackUri": uri}, ()))
+        changes = {**changes, "callbackUri": callback_uri or self.row.callback_uri}
+        await self._unbroken.do(self._written.update(changes, (), may_wait=False))
 
     def enter(self, member: Member, media: BotMedia, options: CallOptions) -> None:
         """Be *member* of the room, *media* carrying its audio: the bot answers the call."""
@@ -315,6 +343,7 @@ class LiveCall:
 
     async def close(self) -> None:
         """Leave nothing behind, whatever state the call is in. Again is no error."""
+        self._written.give_up()
         self._timers.cancel_all()
         self._stop_watching()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
@@ -333,54 +362,21 @@ class LiveCall:
     def _is_incoming(self) -> bool:
         return bool(self.row.resource["direction"] == "incoming")
 
-    async def _apply(self, event: cs.Event) -> bool:
-        async with self._lock:
-            call, effects = self.call.apply(event)
-            if call is self.call:
-                return False
-            await self._commit(call, effects)
-            self._perform(effects)
-            return True
-
-    async def _update(
-        self, changes: Mapping[str, Any], notifications: Sequence[Notification]
-    ) -> None:
-        async with self._lock:
-            if self.call.is_over:
-                return
-            resource = {**self.row.resource, **changes}
-            row = replace(self.row, callback_uri=resource["callbackUri"], resource=resource)
-            bodies = other_bodies(row, notifications)
-            await self.services.store.save_call(row, bodies)
-            self.row = row
-            if bodies:
-                self.services.notifier.wake(row.call_id)
-
-    async def _commit(self, call: cs.Call, effects: cs.Effects) -> None:
-        row = changed_row(self.row, call)
-        bodies = call_bodies(row, effects)
-        if self.services.settings.swap_establishing:
-            bodies = self._swapped(call, bodies)
-        await self.services.store.save_call(row, bodies)
-        # No await from here on: state, row and history change together.
-        if not self.states or self.states[-1].state != call.state.value:
+    def _changed(self, call: cs.Call, effects: cs.Effects) -> None:
+        """Hear that the store has a new state; no await: nothing comes between."""
+        is_first = not self.states
+        if is_first or self.states[-1].state != call.state.value:
             at_ms = round((time.monotonic() - self._created) * 1000)
             self.states.append(StateChange(call.state.value, at_ms))
             why = f": {call.result.message}" if call.is_ending and call.result else ""
             self.services.journal.record("state", self.id, f"{call.state.value}{why}")
             self.services.call_totals.enter(call.state, at_ms / 1000)
             note_state(self.concern, call.state.value, why)
-        self.call, self.row = call, row
-        if bodies:
-            self.services.notifier.wake(row.call_id)
-
-    def _swapped(self, call: cs.Call, bodies: list[str]) -> list[str]:
-        """Hold establishing back until the next: bots must bear that order."""
-        if call.state is CallState.ESTABLISHING:
-            self._held_back += bodies
-            return []
-        held, self._held_back = self._held_back, []
-        return bodies + held
+        if is_first:
+            if self._member is not None:
+                self.room.join(self)
+            self.keep_alive()
+        self._perform(effects)
 
     def _perform(self, effects: cs.Effects) -> None:
         for effect in effects:
@@ -471,11 +467,11 @@ class LiveCall:
         except StoreError:
             self.set_timer("store", STORE_WAIT_S, self._end_once_stored)
 
-    def _media_gone(self) -> None:
-        """Let nobody ring or talk on for a call that cannot be written."""
+    def _media_gone(self, result: ResultInfo = cs.INTERNAL_FAILURE) -> None:
+        """Let nobody ring or talk on for a call that cannot be written, or not in time."""
         for invitation in tuple(self.invitations):
-            invitation.cancel("failed", cs.INTERNAL_FAILURE)
-        self._leave(cs.INTERNAL_FAILURE)
+            invitation.cancel("failed", result)
+        self._leave(result)
 
     def _leave(self, result: ResultInfo) -> None:
         """Leave the room; whoever was met there is reported on."""

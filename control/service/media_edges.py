@@ -156,6 +156,7 @@ class _Links:
             secret=descriptor.link_secret or b"",
             ssl_context=self._ssl_context,
             address=address,
+            epoch=descriptor.link_epoch,
         )
 
 

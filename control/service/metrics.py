@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from ..operation.metrics import Families, collect_calls, collect_plugins
+from ..operation.metrics import Families, collect_calls, collect_plugins, collect_store
 from ..store.base import OutboxBacklog, StoreError
 from .leg_plugins import LegPlugins
 from .oauth import Authority
@@ -61,6 +61,7 @@ class ServiceSource:
         collect_calls(families, ROLE, states, services.call_totals)
         sums = self._plugins.totals.sums(self._plugins.living_metrics())
         collect_plugins(families, ROLE, sums, self._plugins.stuck_s())
+        collect_store(families, ROLE, services.store.stats)
         self._collect_conversations(families)
         self._collect_notifications(families)
         families.count("mixminus_tokens_issued_total", self._authority.issued)

@@ -7,7 +7,9 @@ import json
 import logging
 import random
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from ..histogram import LAG_BOUNDS_S, TimeHistogram
 from ..journal import Journal
@@ -16,13 +18,13 @@ from ..operation.call_context import call_task, concern_of, step
 from ..store.base import OutboxRow, Store, StoreError
 from .guard import AddressRefusedError
 from .outbound import Outbound, OutboundError
+from .receivers import Receiver, Receivers
 from .settings import ServiceSettings
+from .store_wait import StoreWait
 from .tokens import NotificationTokens
 
 log = logging.getLogger("mixminus.control.notifier")
-
-STORE_WAIT_S = 1.0
-"""How long a worker waits after the store failed."""
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -42,8 +44,14 @@ class Notifier:
     """Delivers what the outbox holds, at least once, with a worker for each call that has some.
 
     A notification is done when the receiver answers 2xx; until then it is sent again with growing
-    waits, and the later ones of its call wait. When it was given up, the call's later ones get
-    one attempt each. Redeliveries carry the same X-Microsoft-Skype-Message-ID.
+    waits, and the later ones of its call wait. After ``notify_give_up_s`` it is given up, and the
+    call's later ones get one attempt each, until one is taken. Redeliveries carry the same
+    X-Microsoft-Skype-Message-ID, and come of an answer that was lost, or of a crash between the
+    answer and its writing: not of a store that was away meanwhile.
+
+    A receiver has ``notify_connections`` connections at once, fewer while it does not answer; who
+    waits for one that is back goes on at once.
+    Thread: the loop's.
     """
 
     def __init__(
@@ -59,6 +67,7 @@ class Notifier:
         self._journal = Journal("service") if journal is None else journal
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._woken: set[str] = set()
+        self._receivers = Receivers(settings.notify_connections)
         self.counts = NotifierCounts()
 
     async def start(self) -> None:
@@ -86,24 +95,40 @@ class Notifier:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
 
+    @property
+    def silent_receivers(self) -> int:
+        """How many receivers did not answer when they were tried last."""
+        return self._receivers.silent
+
     async def _work(self, call_id: str) -> None:
         has_given_up = False
         try:
             while call_id in self._woken:
                 self._woken.discard(call_id)
-                try:
-                    while (row := await self._store.next_notification(call_id)) is not None:
-                        delivered = await self._deliver(row, attempts=1 if has_given_up else None)
-                        has_given_up = not delivered
-                        self._count(row, delivered=delivered)
-                        await self._store.finish_notification(row.sequence, delivered=delivered)
-                except StoreError:
-                    log.exception("call %s: its notifications wait for the store", call_id)
-                    await asyncio.sleep(STORE_WAIT_S)
-                    self._woken.add(call_id)
+                row = await self._patiently(call_id, lambda: self._store.next_notification(call_id))
+                while row is not None:
+                    delivered = await self._deliver(row, attempts=1 if has_given_up else None)
+                    has_given_up = not delivered
+                    self._count(row, delivered=delivered)
+                    row = await self._finish(row, delivered=delivered)
         finally:
             # No await between the last look at _woken and this: a wake-up cannot fall between.
             del self._workers[call_id]
+
+    async def _finish(self, row: OutboxRow, *, delivered: bool) -> OutboxRow | None:
+        """Write what became of *row*, however long that takes: it is not sent again for that."""
+        finish = self._store.finish_notification
+        return await self._patiently(row.call_id, lambda: finish(row.sequence, delivered=delivered))
+
+    async def _patiently(self, call_id: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do *work* in the store, as soon as that does it."""
+        wait = StoreWait()
+        while True:
+            try:
+                return await work()
+            except StoreError as error:
+                wait.note(log, f"call {call_id}: what is told of it", error)
+                await wait.pause()
 
     def _count(self, row: OutboxRow, *, delivered: bool) -> None:
         self.counts.delivered += delivered
@@ -113,36 +138,54 @@ class Notifier:
 
     async def _deliver(self, row: OutboxRow, attempts: int | None) -> bool:
         """Send until a 2xx comes, the attempts are used up or the time is over."""
-        deadline = time.monotonic() + self._settings.notify_give_up_s
+        now_s = asyncio.get_running_loop().time
+        deadline_s = now_s() + self._settings.notify_give_up_s
         wait_s = self._settings.notify_first_wait_s
         attempt = 0
-        while True:
-            attempt += 1
+        async with self._receivers.use(row.app_id, row.callback_uri) as receiver:
+            while True:
+                attempt += 1
+                problem = await self._attempt(row, attempt, receiver)
+                if problem is None:
+                    return True
+                self.counts.refused += 1
+                # Half of the wait is chance: receivers that return are not met by all at once.
+                pause_s = wait_s * random.uniform(0.5, 1.0)  # noqa: S311
+                wait_s = min(2 * wait_s, self._settings.notify_longest_wait_s)
+                if attempt == attempts or now_s() + pause_s > deadline_s:
+                    log.warning(
+                        "call %s: notification given up after %d attempts: %s",
+                        row.call_id,
+                        attempt,
+                        problem,
+                    )
+                    return False
+                # Once is news; how often is told when it is given up.
+                level = logging.INFO if attempt == 1 else logging.DEBUG
+                log.log(level, "call %s: notification not taken (%s), again", row.call_id, problem)
+                await receiver.pause(pause_s)
+
+    async def _attempt(self, row: OutboxRow, attempt: int, receiver: Receiver) -> str | None:
+        """Send once, when there is a connection for it; return why it was not taken, or None."""
+        async with receiver.connection():
             began_s = time.monotonic()
-            problem = await self._post(row)
-            self._note(row, attempt, problem, (time.monotonic() - began_s) * 1000)
-            if problem is None:
-                return True
-            self.counts.refused += 1
-            # Half of the wait is chance, so that receivers that return are not met by all at once.
-            pause_s = wait_s * random.uniform(0.5, 1.0)  # noqa: S311
-            wait_s = min(2 * wait_s, self._settings.notify_longest_wait_s)
-            if attempt == attempts or time.monotonic() + pause_s > deadline:
-                log.warning(
-                    "call %s: notification given up after %d attempts: %s",
-                    row.call_id,
-                    attempt,
-                    problem,
-                )
-                return False
-            # Once is news; how often is told when it is given up.
-            level = logging.INFO if attempt == 1 else logging.DEBUG
-            log.log(level, "call %s: notification not taken (%s), again", row.call_id, problem)
-            await asyncio.sleep(pause_s)
+            try:
+                status = await self._post(row)
+            except AddressRefusedError as error:
+                problem: str | None = str(error)
+            except OutboundError as error:
+                problem = str(error)
+                receiver.did_not_answer()
+            else:
+                problem = None if 200 <= status < 300 else f"status {status}"
+                receiver.answered()
+            took_ms = (time.monotonic() - began_s) * 1000
+        self._note(row, attempt, problem, took_ms)
+        return problem
 
     def _note(self, row: OutboxRow, attempt: int, problem: str | None, took_ms: float) -> None:
         """Write an attempt down: the body with the first, for later ones are the same."""
-        body = json.loads(row.body) if attempt == 1 else None
+        body = _read(row.body) if attempt == 1 else None
         what = envelope_title(body) if attempt == 1 else f"notification, attempt {attempt}"
         lag = "" if row.created_us is None else f", {time.time() - row.created_us / 1e6:.3f} s old"
         came = f"taken in {took_ms:.0f} ms" if problem is None else f"not taken ({problem})"
@@ -150,8 +193,11 @@ class Notifier:
             "notification", row.call_id, f"{what}: {came}{lag}", body, direction="out"
         )
 
-    async def _post(self, row: OutboxRow) -> str | None:
-        """Send one notification once; return why it was not taken, or None."""
+    async def _post(self, row: OutboxRow) -> int:
+        """Send one notification once; return the status of the answer.
+
+        Raises: OutboundError; AddressRefusedError.
+        """
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Authorization": f"Bearer {self._tokens.bearer(row.app_id, row.tenant_id)}",
@@ -160,9 +206,15 @@ class Notifier:
             "X-Microsoft-Skype-Message-ID": row.message_id,
         }
         timeout_s = self._settings.notify_timeout_s
-        try:
-            with step("notification", "client", headers):
-                reply = await self._outbound.post(row.callback_uri, row.body, headers, timeout_s)
-        except (AddressRefusedError, OutboundError) as error:
-            return str(error)
-        return None if reply.is_success else f"status {reply.status}"
+        with step("notification", "client", headers):
+            reply = await self._outbound.post(row.callback_uri, row.body, headers, timeout_s)
+        return reply.status
+
+
+def _read(body: str) -> dict[str, Any] | str:
+    """Return a body for whoever looks; one that something damaged is shown as it is."""
+    try:
+        found: dict[str, Any] = json.loads(body)
+    except ValueError:
+        return body
+    return found

@@ -5,20 +5,52 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
+from ..graph import errors, operations
 from ..graph.notifications import Json, Notification
-from ..graph.operations import Operation, OperationStatus, Outcome, kind_of
+from ..graph.operations import Operation, OperationStatus, Outcome, PlayReason, RecordReason
 from ..journal import Journal
+from ..store.conversation_base import OperationRow
 from .ivr.queue import MediaQueue
 
 MAX_KEPT: Final = 1000
 """Ended operations of one call that are still shown; the oldest go first."""
 
 
-CALL_TERMINATED: Final = Outcome.failure(400, 8528, "Action failed, the call was terminated.")
+_TERMINATED: Final = (400, 8528, "Action failed, the call was terminated.")
+_CUT_SHORT: Final[Mapping[str, Json]] = {
+    operations.PLAY_PROMPT: {"completionReason": PlayReason.CANCELED.value},
+    operations.SEND_DTMF_TONES: {"completionReason": PlayReason.CANCELED.value},
+    operations.RECORD: {
+        "completionReason": RecordReason.CANCELED.value,
+        "recordingLocation": "",
+    },
+}
+
+
+def call_terminated(kind: str) -> Outcome:
+    """Return how an operation of that *kind* ends with its call."""
+    return Outcome.failure(*_TERMINATED, **_CUT_SHORT.get(kind, {}))
+
+
+def interrupted(row: OperationRow) -> Notification:
+    """Return what tells the end of an operation that a crash of the service cut short.
+
+    Raises: ValueError when the row is not of this version's shape.
+    """
+    operation = Operation.begin(
+        row.call_id,
+        row.operation_id,
+        row.kind,
+        row.client_context,
+        OperationStatus(row.status),
+        row.revision,
+        **row.members,
+    )
+    return operation.finish(call_terminated(row.kind), row.revision + 1).notification()
 
 
 class NotifyingCall(Protocol):
@@ -28,7 +60,10 @@ class NotifyingCall(Protocol):
     def id(self) -> str:
         """The call's id."""
 
-    async def notify(self, *notifications: Notification) -> None:
+    async def operate(self, begun: OperationRow) -> bool:
+        """Keep that an operation runs; False once the call is over."""
+
+    async def notify(self, *notifications: Notification, ended: str | None = None) -> None:
         """Tell the application, in order with the changes of the call's state."""
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
@@ -58,8 +93,9 @@ class Operations:
     """The operations of one call.
 
     ``queue`` runs those that play, record or send, one after another.
-    An operation that is answered as completed is over: nothing follows. Every other gets exactly
-    one notification, when :meth:`finish` says how it ended.
+    An operation that is answered as completed is over: nothing follows. Every other is in the
+    store before it is answered, and gets exactly one notification, when :meth:`finish` says how it
+    ended, or after a crash.
     Thread: the loop's.
     """
 
@@ -75,30 +111,50 @@ class Operations:
         self._revision = 0
         self.queue = MediaQueue(live.spawn, self.finish)
         self.tones = ToneSubscription()
+        self._is_closed = False
 
-    def create(
-        self,
-        odata_type: str,
-        client_context: str | None,
-        status: str = OperationStatus.RUNNING,
-        **members: Any,
-    ) -> Json:
-        """Make an operation and return it as the response shows it.
+    async def create(self, kind: str, client_context: str | None, **members: Any) -> Json:
+        """Make an operation that runs, and return it as the response shows it.
 
-        Raises: ValueError on a type, status or member that is not documented.
+        Raises: ValueError on a type or member that is not documented; GraphError 400 when the call
+                ends; StoreError. Then there is none.
         """
-        operation = Operation.begin(
+        operation = self._begin(kind, client_context, OperationStatus.RUNNING, members)
+        row = OperationRow(
+            operation.operation_id,
+            self._live.id,
+            kind,
+            client_context,
+            operation.status.value,
+            operation.revision,
+            dict(operation.members),
+        )
+        if not await self._live.operate(row) or self._is_closed:
+            raise errors.call_terminated()
+        self._keep(operation)
+        return operation.resource()
+
+    def completed(self, kind: str, client_context: str | None, **members: Any) -> Json:
+        """Return what is done already as the operation that the response shows.
+
+        Raises: ValueError on a type or member that is not documented.
+        """
+        operation = self._begin(kind, client_context, OperationStatus.COMPLETED, members)
+        self._keep(operation)
+        return operation.resource()
+
+    def _begin(
+        self, kind: str, client_context: str | None, status: OperationStatus, members: Json
+    ) -> Operation:
+        return Operation.begin(
             self._live.id,
             str(uuid.uuid4()),
-            kind_of(odata_type),
+            kind,
             client_context,
-            OperationStatus(status),
+            status,
             self._next_revision(),
             **members,
         )
-        self.began_at[operation.operation_id] = datetime.now(UTC)
-        self._keep(operation)
-        return operation.resource()
 
     async def finish(self, operation_id: str, outcome: Outcome) -> None:
         """End an operation and tell of it. One that has ended before is left as it is."""
@@ -107,13 +163,20 @@ class Operations:
             return
         operation = operation.finish(outcome, self._next_revision())
         self._keep(operation)
-        await self._live.notify(operation.notification())
+        await self._live.notify(operation.notification(), ended=operation_id)
+
+    async def withdraw(self, operation_id: str) -> None:
+        """Take back an operation that was not answered: nobody is told of it."""
+        if self._open.pop(operation_id, None) is not None:
+            del self.began_at[operation_id]
+            await self._live.notify(ended=operation_id)
 
     async def close(self) -> None:
         """End all that are still open, and tell of it: the call ends. Again is no error."""
+        self._is_closed = True
         await self.queue.close()
-        for operation_id in tuple(self._open):
-            await self.finish(operation_id, CALL_TERMINATED)
+        for operation_id, operation in tuple(self._open.items()):
+            await self.finish(operation_id, call_terminated(operation.kind))
 
     def is_open(self, operation_id: str) -> bool:
         """Say whether an operation has not ended yet."""
@@ -131,6 +194,7 @@ class Operations:
     def _keep(self, operation: Operation) -> None:
         kind = operation.kind.rpartition(".")[2].removesuffix("Operation")
         resource = operation.resource()
+        self.began_at.setdefault(operation.operation_id, datetime.now(UTC))
         self._journal.record("operation", self._live.id, f"{kind}: {resource['status']}", resource)
         if not operation.status.is_final:
             self._open[operation.operation_id] = operation

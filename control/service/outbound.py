@@ -65,7 +65,8 @@ class Outbound:
             follow_redirects=False,
             timeout=None,  # Each request has one for all of it.
             # No limit of connections: a receiver that hangs must not use up those of others.
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
+            # Idle ones for 5 s: a receiver that catches up is not met by a handshake for each post.
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=256),
             headers={"User-Agent": user_agent},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )

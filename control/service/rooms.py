@@ -20,6 +20,7 @@ from ..store.base import MeetingRow
 from .conversation import Conversation
 from .member import Member
 from .records.history import ConversationHistory
+from .records.keeping import KeptConversations
 from .records.quality import Measured
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("mixminus.control.calls")
 
 PEER_TO_PEER, GROUP, MEETING = "peerToPeer", "groupCall", "meeting"
+
+RECORDS_S = 5.0
+"""How long the records of the last conversations may take at a stop."""
 
 KEPT_ENDED = 50
 """Conversations that are over and can still be looked at."""
@@ -241,8 +245,10 @@ class Rooms:
         on_over: OnOver,
         plugins: LegPlugins | None = None,
         journal: Journal | None = None,
+        kept: KeptConversations | None = None,
     ) -> None:
         self._plugins, self._journal = plugins, Journal("service") if journal is None else journal
+        self._kept = kept
         self._platform, self._tenant_id, self._on_over = platform, tenant_id, on_over
         self._rooms: dict[str, Room] = {}
         self._by_meeting: dict[tuple[str, str], Room] = {}
@@ -275,6 +281,8 @@ class Rooms:
             organizer=organizer,
             join_url=None if meeting is None else meeting.join_url,
         )
+        if self._kept is not None:
+            self._kept.watch(history)
         conversation = Conversation(
             self._platform,
             chain_id=chain_id,
@@ -312,14 +320,22 @@ class Rooms:
         room.end_if_empty()
 
     async def close(self) -> None:
-        """Close what is left, and wait for the records. Again is no error."""
+        """Close what is left, and wait for the records. Again is no error.
+
+        One that the store does not take in time is made at the next start.
+        """
         for room in tuple(self._rooms.values()):
             for party in tuple(room.parties.values()):
                 if not party.is_app:
                     party.end(cs.SERVICE_STOPPED)
                 room.release(party, cs.SERVICE_STOPPED)
             room.end()
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        closing = tuple(self._closing)
+        if closing:
+            await asyncio.wait(closing, timeout=RECORDS_S)
+        for task in closing:
+            task.cancel()
+        await asyncio.gather(*closing, return_exceptions=True)
 
     def _room_empty(self, room: Room) -> None:
         self._rooms.pop(room.id, None)
@@ -336,6 +352,8 @@ class Rooms:
         try:
             await asyncio.gather(*room.closing, return_exceptions=True)
             await room.conversation.close()
+            if self._kept is not None:
+                self._kept.over(room.conversation.history)
             await self._on_over(room.conversation.history)
         except Exception:
             # The boundary of a task that nobody waits for: the conversation is over either way.

@@ -23,7 +23,7 @@ from ..operation.operation import Operation
 from ..operation.settings import OperationSettings
 from ..serving import AsgiApp, HttpsServer, listening_socket
 from ..store.base import AppRow, MeetingRow, Store, StoreError
-from ..store.opening import open_store
+from ..store.opening import SERVICE_FILE, open_store
 from ..tls import LOCAL_HOSTS, LocalAuthority, client_context
 from .access import Access
 from .callers import Callers
@@ -47,6 +47,7 @@ from .oauth import Authority
 from .openapi import DescribedApp
 from .outbound import Outbound
 from .page import page_router
+from .records.keeping import KeptConversations
 from .records.paging import SkipTokens
 from .records.records import Records
 from .records.routes import RecordRoutes
@@ -67,8 +68,6 @@ if TYPE_CHECKING:
     from ..console.console import Console
 
 log = logging.getLogger("mixminus.control.service")
-
-STORE_NAME = "service.db"
 
 
 class StateDirInUseError(OSError):
@@ -140,7 +139,7 @@ class CallService:
         urls = self.urls = ServiceUrls.at(settings.public_host, port, settings.tenant_id)
 
         url = None if settings.store_url is None else settings.store_url.get_secret_value()
-        store = self.store = await open_store(url, state_dir / STORE_NAME)
+        store = self.store = await open_store(url, state_dir / SERVICE_FILE)
         exits.push_async_callback(store.close)
         app_row = await register_app(store, settings)
         directory = await Directory.load(store, settings)
@@ -172,14 +171,17 @@ class CallService:
         prompts = PromptLibrary.of_settings(outbound, settings)
         exits.push_async_callback(prompts.close)
         recordings = Recordings.of_settings(urls, settings)
-        exits.callback(recordings.close)
+        await recordings.start()
+        exits.push_async_callback(recordings.close)
         edges = await exits.enter_async_context(
             self._make_edges(platform, settings, authority.ca_file)
         )
         waiting = platform.create_bridge()
         exits.callback(waiting.close)
         plugins = await exits.enter_async_context(LegPlugins(platform, settings.plugins))
-        rooms = Rooms(platform, settings.tenant_id, records.add, plugins, self.journal)
+        kept = KeptConversations(store)
+        exits.push_async_callback(kept.close)
+        rooms = Rooms(platform, settings.tenant_id, records.add, plugins, self.journal, kept)
         exits.push_async_callback(rooms.close)
         services = CallServices(
             store=store,
@@ -191,6 +193,7 @@ class CallService:
             settings=settings,
             directory=directory,
             rooms=rooms,
+            kept=kept,
             waiting=waiting,
             prompts=prompts,
             recordings=recordings,
@@ -256,7 +259,7 @@ class CallService:
             metrics.add_source(source)
             exits.callback(metrics.remove_source, source)
 
-        await book.end_leftovers()
+        await book.end_leftovers(records.add)
         hosts = dict.fromkeys((settings.public_host, *LOCAL_HOSTS))
         self.operation.redactor.learn(app_row.secret, *(user.token for user in directory.users))
         served: AsgiApp = counted
@@ -277,6 +280,7 @@ class CallService:
         exits.push_async_callback(callers.close)  # While their sockets stand: they are told.
         exits.push_async_callback(book.close)
         await notifier.start()
+        kept.start()
         await subscriptions.start()
         await save_dev_file()
         exits.callback(self.operation.count_calls(lambda: book.living + len(callers)))

@@ -19,6 +19,7 @@ from .gauge import Sampler
 from .ivr.prompts import PromptLibrary
 from .ivr.recordings import Recordings
 from .notifier import Notifier
+from .records.keeping import KeptConversations
 from .rooms import Rooms
 from .settings import ServiceSettings
 from .switchboard import Switchboard
@@ -41,6 +42,7 @@ class CallServices:
     settings: ServiceSettings
     directory: Directory
     rooms: Rooms
+    kept: KeptConversations
     prompts: PromptLibrary
     recordings: Recordings
     waiting: Bridge

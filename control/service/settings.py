@@ -62,6 +62,9 @@ class ServiceSettings(SettingsSection):
     """A call without keepAlive for 45 minutes is dropped, as documented."""
     caller_media_s: float = Field(default=10.0, gt=0)
     """How long the answering device's media may take to connect."""
+    rejoin_s: float = Field(default=20.0, ge=0)
+    """How long a group call or meeting waits, beyond the 10 s in which the media link is dialled
+    again, for a bot whose host is gone: for it to come back, or for another host to take over."""
     caller_grace_s: float = Field(default=10.0, gt=0)
     """How long a device that went away may take to come back with a re-offer."""
     register_s: float = Field(default=10.0, gt=0)
@@ -84,10 +87,13 @@ class ServiceSettings(SettingsSection):
     """How long a receiver may take for one notification."""
     notify_first_wait_s: float = Field(default=0.25, gt=0)
     """How long before a notification that failed is sent again; then twice as long each time."""
-    notify_longest_wait_s: float = Field(default=30.0, gt=0)
-    """How long that wait gets at most."""
+    notify_longest_wait_s: float = Field(default=5.0, gt=0)
+    """How long that wait gets at most: so soon is a receiver that was away told what it missed."""
     notify_give_up_s: float = Field(default=600.0, gt=0)
     """After this long without a 2xx a notification is given up."""
+    notify_connections: int = Field(default=64, gt=0)
+    """How many notifications may be on their way to one receiver at once: an application at one
+    host and port. Four while it does not answer at all."""
 
     drain_s: float = Field(default=2.0, ge=0)
     """How long the last notifications may take at a stop; the rest stays in the outbox."""
@@ -130,7 +136,7 @@ class ServiceSettings(SettingsSection):
     prompt_cache_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
     """How much of what was fetched is kept, decoded, by resourceId."""
     recordings_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
-    """How much of recorded responses is kept; the oldest go first."""
+    """How much of recorded responses is kept, in ``state_dir``; the oldest go first."""
     recordings_kept_s: float = Field(default=60.0, gt=0)
     """How long after its call's end a recorded response can be fetched."""
     phones: tuple[PhoneScript, ...] = DEFAULT_PHONES

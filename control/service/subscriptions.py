@@ -25,6 +25,7 @@ from .outbound import Outbound, OutboundError
 from .records.build import date_time, microseconds
 from .records.options import parse_moment, person_of_filter
 from .settings import ServiceSettings
+from .store_wait import StoreWait
 from .tokens import Principal
 
 Json = dict[str, Any]
@@ -35,8 +36,6 @@ CHANGE_TYPES: Final = ("created", "updated")
 CLIENT_STATE_CHARS: Final = 128
 LONGEST: Final = timedelta(minutes=4230)
 SHORTEST: Final = timedelta(minutes=45)
-STORE_WAIT_S: Final = 1.0
-"""How long a worker waits after the store failed."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -237,15 +236,18 @@ class Subscriptions:
             raise _not_validated("expected the decoded validationToken and nothing else")
 
     async def _work(self, subscription_id: str) -> None:
+        wait = StoreWait()
         try:
             while subscription_id in self._woken:
                 self._woken.discard(subscription_id)
                 try:
                     await self._tell(subscription_id)
-                except StoreError:
-                    log.exception("subscription %s waits for the store", subscription_id)
-                    await asyncio.sleep(STORE_WAIT_S)
+                except StoreError as error:
+                    wait.note(log, f"subscription {subscription_id}: what is told", error)
+                    await wait.pause()
                     self._woken.add(subscription_id)
+                else:
+                    wait.over()
         finally:
             # No await between the last look at _woken and this: a wake-up cannot fall between.
             del self._workers[subscription_id]
@@ -276,7 +278,19 @@ class Subscriptions:
                     attempts,
                     problem,
                 )
-            await self._store.finish_change(change.sequence)
+            await self._finish(change)
+
+    async def _finish(self, change: ChangeRow) -> None:
+        """Write that *change* is done, however long that takes: it is not sent again for that."""
+        wait = StoreWait()
+        while True:
+            try:
+                await self._store.finish_change(change.sequence)
+            except StoreError as error:
+                wait.note(log, f"subscription {change.subscription_id}: what was told", error)
+                await wait.pause()
+            else:
+                return
 
     def _is_late(self, change: ChangeRow, pause_s: float) -> bool:
         """Say whether an attempt after *pause_s* would be too late for *change*."""

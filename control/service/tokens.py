@@ -128,7 +128,8 @@ class NotificationTokens:
         """Return a token that tells *app_id* that a notification is from this service."""
         now = int(self._clock())
         expires, token = self._cache.get((app_id, tenant_id), (0, ""))
-        if expires - now < RENEW_S:
+        # More left than it was made with: the clock was put back, and nobody takes it as valid yet.
+        if not RENEW_S <= expires - now <= NOTIFICATION_TOKEN_S:
             expires = now + NOTIFICATION_TOKEN_S
             claims = {
                 "aud": app_id,

@@ -6,9 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .conversation_base import NOTHING, Beside, ConversationRow, OperationRow
+from .stats import StoreStats
+
 
 class StoreError(Exception):
     """The store cannot be used; the message says which and why."""
+
+
+class StoreAwayError(StoreError):
+    """The store is locked, full or away: nothing was written, and it may be tried again."""
+
+    def __init__(self, message: str, retry_after_s: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +191,23 @@ class Store(Protocol):
     """Durable state. Every method is one transaction: all of it is written, or nothing.
 
     Thread: the loop's; the work is done beside it.
-    Raises: StoreError from every method when the store fails or is closed.
+    Raises: StoreError from every method when the store fails or is closed; StoreAwayError at once
+        while it is locked, full or away.
     """
+
+    @property
+    def stats(self) -> StoreStats:
+        """What it has done."""
+        ...
+
+    @property
+    def away(self) -> StoreError | None:
+        """Why everything is refused now; None: nothing is. No StoreAwayError: for ever."""
+        ...
+
+    async def until_back(self) -> None:
+        """Wait until the store answers again; at once when it does. Also ends at its close."""
+        ...
 
     async def secret(self, name: str, make: Callable[[], str]) -> str:
         """Return the text kept under *name*; the first time, what *make* returns."""
@@ -211,8 +237,10 @@ class Store(Protocol):
         """Return the directory, in the order in which users were added."""
         ...
 
-    async def save_call(self, call: CallRow, notifications: Sequence[str]) -> None:
-        """Write *call* and, in the same transaction, the bodies of its *notifications*."""
+    async def save_call(
+        self, call: CallRow, notifications: Sequence[str], beside: Beside = NOTHING
+    ) -> None:
+        """Write *call* and, in one transaction, its *notifications*' bodies and *beside*."""
         ...
 
     async def call(self, call_id: str) -> CallRow | None:
@@ -231,8 +259,8 @@ class Store(Protocol):
         """Return the oldest notification of a call that waits."""
         ...
 
-    async def finish_notification(self, sequence: int, *, delivered: bool) -> None:
-        """Say that a notification was delivered, or given up."""
+    async def finish_notification(self, sequence: int, *, delivered: bool) -> OutboxRow | None:
+        """Say that a notification was delivered, or given up; return its call's next one."""
         ...
 
     async def notification_counts(self, call_id: str | None = None) -> NotificationCounts:
@@ -245,6 +273,26 @@ class Store(Protocol):
 
     async def forget_calls(self, keep: int) -> int:
         """Remove calls that are over and have nothing waiting, but the last *keep*."""
+        ...
+
+    async def running_operations(self, call_id: str) -> tuple[OperationRow, ...]:
+        """Return a call's operations whose end was not told, in the order of their revisions."""
+        ...
+
+    async def save_conversation(self, conversation: ConversationRow) -> None:
+        """Write a conversation, and those of its stays that the row has."""
+        ...
+
+    async def conversations(self) -> tuple[ConversationRow, ...]:
+        """Return all whose records are still to be made, with all their stays."""
+        ...
+
+    async def see_conversations(self, now_us: int) -> None:
+        """Say that all conversations go on: one that a crash ends, ended no earlier."""
+        ...
+
+    async def forget_conversation(self, conversation_id: str) -> None:
+        """Remove a conversation that leaves no record."""
         ...
 
     async def add_meeting(self, meeting: MeetingRow) -> MeetingRow:
@@ -273,6 +321,7 @@ class Store(Protocol):
 
         *changes* are pairs of a subscription's id and a body, created at *now_us*; of a
         subscription that has gone meanwhile the body is dropped.
+        The conversation that it is the record of is no longer kept.
         """
         ...
 

@@ -8,14 +8,20 @@ import uuid
 from collections.abc import Sequence
 
 from .base import CallRow, NotificationCounts, OutboxBacklog, OutboxRow
+from .conversation_base import NOTHING, Beside
+from .conversation_tables import write_conversation
 from .engine import Engine, Transaction
+from .operation_tables import write_operations
+from .rows import document, readable
 
 
 class CallTables(Engine):
     """The part of a :class:`~.base.Store` that keeps calls and their outbox."""
 
-    async def save_call(self, call: CallRow, notifications: Sequence[str]) -> None:
-        """Write *call* and, in the same transaction, the bodies of its *notifications*."""
+    async def save_call(
+        self, call: CallRow, notifications: Sequence[str], beside: Beside = NOTHING
+    ) -> None:
+        """Write *call* and, in one transaction, its *notifications*' bodies and *beside*."""
         now_us = time.time_ns() // 1000
 
         def work(db: Transaction) -> None:
@@ -40,6 +46,9 @@ class CallTables(Engine):
                 " VALUES (?, ?, 'pending', ?, ?)",
                 [(str(uuid.uuid4()), call.call_id, body, now_us) for body in notifications],
             )
+            write_operations(db, beside.begun, beside.ended)
+            if beside.conversation is not None:
+                write_conversation(db, beside.conversation)
 
         await self._run(work)
 
@@ -57,7 +66,7 @@ class CallTables(Engine):
 
         def work(db: Transaction) -> tuple[CallRow, ...]:
             rows = db.execute(f"{_CALLS} WHERE is_over = 0 ORDER BY position")
-            return tuple(_call(row) for row in rows)
+            return tuple(readable(rows, _call))
 
         return await self._run(work)
 
@@ -77,27 +86,26 @@ class CallTables(Engine):
         """Return the oldest notification of a call that waits."""
 
         def work(db: Transaction) -> OutboxRow | None:
-            row = db.execute(
-                "SELECT sequence, message_id, call_id, app_id, tenant_id, callback_uri,"
-                " coalesce(json_extract(resource, '$.callChainId'), call_id), body, created_us"
-                " FROM outbox JOIN calls USING (call_id)"
-                " WHERE call_id = ? AND status = 'pending' ORDER BY sequence LIMIT 1",
-                (call_id,),
-            ).fetchone()
-            return None if row is None else OutboxRow(*row)
+            return _next_notification(db, call_id)
 
         return await self._run(work)
 
-    async def finish_notification(self, sequence: int, *, delivered: bool) -> None:
-        """Say that a notification was delivered, or given up."""
+    async def finish_notification(self, sequence: int, *, delivered: bool) -> OutboxRow | None:
+        """Say that a notification was delivered, or given up; return its call's next one."""
 
-        def work(db: Transaction) -> None:
+        def work(db: Transaction) -> OutboxRow | None:
+            found = db.execute(
+                "SELECT call_id FROM outbox WHERE sequence = ?", (sequence,)
+            ).fetchone()
+            if found is None:
+                return None
             db.execute(
                 "UPDATE outbox SET status = ? WHERE sequence = ? AND status = 'pending'",
                 ("sent" if delivered else "failed", sequence),
             )
+            return _next_notification(db, found[0])
 
-        await self._run(work)
+        return await self._run(work)
 
     async def outbox_backlog(self) -> OutboxBacklog:
         """Return what waits in the outbox."""
@@ -146,8 +154,18 @@ class CallTables(Engine):
 _CALLS = "SELECT call_id, app_id, tenant_id, callback_uri, state, is_over, resource FROM calls"
 
 
+def _next_notification(db: Transaction, call_id: str) -> OutboxRow | None:
+    row = db.execute(
+        "SELECT sequence, message_id, call_id, app_id, tenant_id, callback_uri,"
+        " coalesce(json_extract(resource, '$.callChainId'), call_id), body, created_us"
+        " FROM outbox JOIN calls USING (call_id)"
+        " WHERE call_id = ? AND status = 'pending' ORDER BY sequence LIMIT 1",
+        (call_id,),
+    ).fetchone()
+    return None if row is None else OutboxRow(*row)
+
+
 def _call(row: tuple[str, str, str, str, str, int, str]) -> CallRow:
     call_id, app_id, tenant_id, callback_uri, state, is_over, resource = row
-    return CallRow(
-        call_id, app_id, tenant_id, callback_uri, state, bool(is_over), json.loads(resource)
-    )
+    found = document("calls", f"call_id {call_id!r}", resource, dict)
+    return CallRow(call_id, app_id, tenant_id, callback_uri, state, bool(is_over), found)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from .base import AppRow, StoreError, UserRow
 from .engine import Engine, Transaction
+from .rows import document
 
 
 class DirectoryTables(Engine):
@@ -104,4 +105,5 @@ def _app(db: Transaction, app_id: str) -> AppRow | None:
     if row is None:
         return None
     found_id, tenant_id, display_name, secret, roles, webhook = row
-    return AppRow(found_id, tenant_id, display_name, secret, tuple(json.loads(roles)), webhook)
+    found = document("apps", f"app_id {found_id!r}", roles, list)
+    return AppRow(found_id, tenant_id, display_name, secret, tuple(found), webhook)

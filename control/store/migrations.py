@@ -112,4 +112,90 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE outbox ADD COLUMN created_us INTEGER;
     """,
+    """
+    CREATE TABLE operations (
+        operation_id TEXT PRIMARY KEY,
+        call_id TEXT NOT NULL REFERENCES calls (call_id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        client_context TEXT,
+        status TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        members TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX operations_call ON operations (call_id, revision);
+    CREATE TABLE conversations (
+        conversation_id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        tenant_id TEXT NOT NULL,
+        organizer TEXT NOT NULL,
+        join_url TEXT,
+        app_ids TEXT NOT NULL,
+        seen_us INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE participants (
+        conversation_id TEXT NOT NULL
+            REFERENCES conversations (conversation_id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        stay TEXT NOT NULL,
+        PRIMARY KEY (conversation_id, number)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE host_instances (
+        instance TEXT PRIMARY KEY,
+        incarnation TEXT NOT NULL,
+        url TEXT NOT NULL,
+        capacity INTEGER NOT NULL,
+        load REAL NOT NULL,
+        calls INTEGER NOT NULL,
+        is_draining INTEGER NOT NULL,
+        beat INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE host_calls (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        lineage TEXT NOT NULL UNIQUE,
+        epoch INTEGER NOT NULL,
+        owner TEXT,
+        app_id TEXT NOT NULL,
+        tenant_id TEXT NOT NULL,
+        call_id TEXT,
+        media TEXT NOT NULL CHECK (media IN ('app', 'service')),
+        state TEXT NOT NULL,
+        is_over INTEGER NOT NULL,
+        resource TEXT NOT NULL,
+        peer TEXT NOT NULL,
+        joining TEXT NOT NULL,
+        saved_state TEXT,
+        reason TEXT,
+        changed_us INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX host_calls_id ON host_calls (call_id);
+    CREATE INDEX host_calls_living ON host_calls (owner, position) WHERE is_over = 0;
+    CREATE INDEX host_calls_over ON host_calls (changed_us) WHERE is_over = 1;
+    CREATE TABLE host_inbox (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        message_id TEXT NOT NULL UNIQUE,
+        call_id TEXT NOT NULL,
+        lineage TEXT,
+        instance TEXT NOT NULL,
+        tenant_id TEXT NOT NULL,
+        is_applied INTEGER NOT NULL,
+        received_us INTEGER NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX host_inbox_waiting ON host_inbox (sequence) WHERE is_applied = 0;
+    CREATE INDEX host_inbox_received ON host_inbox (received_us);
+    CREATE TABLE host_requests (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        request_id TEXT NOT NULL UNIQUE,
+        instance TEXT NOT NULL,
+        asked_by TEXT NOT NULL,
+        is_taken INTEGER NOT NULL,
+        asked_us INTEGER NOT NULL,
+        body TEXT NOT NULL,
+        answer TEXT
+    ) STRICT;
+    CREATE INDEX host_requests_asked ON host_requests (instance, position) WHERE is_taken = 0;
+    CREATE INDEX host_requests_old ON host_requests (asked_us);
+    """,
 )

@@ -8,7 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from .base import RecordQuery, RecordRow
+from .conversation_tables import forget_conversation
 from .engine import Engine, Transaction
+from .rows import document, readable
 
 # What of a RecordQuery is None asks for nothing.
 _FOUND = (
@@ -49,6 +51,7 @@ class RecordTables(Engine):
                     json.dumps(record.pstn_calls) if record.pstn_calls else None,
                 ),
             )
+            forget_conversation(db, record.record_id)
             name = (record.record_id,)
             db.execute("DELETE FROM record_apps WHERE record_id = ?", name)
             db.execute("DELETE FROM record_people WHERE record_id = ?", name)
@@ -79,6 +82,7 @@ class RecordTables(Engine):
             ).fetchone()
             if row is None:
                 return None
+            key = f"record_id {record_id!r}"
             tenant_id, started_us, ended_us, resource, participants, sessions, pstn_calls = row
             apps = db.execute(
                 "SELECT app_id FROM record_apps WHERE record_id = ? ORDER BY app_id", (record_id,)
@@ -89,10 +93,10 @@ class RecordTables(Engine):
                 tuple(app_id for (app_id,) in apps),
                 started_us,
                 ended_us,
-                json.loads(resource),
-                tuple(json.loads(participants)),
-                tuple(json.loads(sessions)),
-                tuple(json.loads(pstn_calls or "[]")),
+                document("records", key, resource, dict),
+                tuple(document("records", key, participants, list)),
+                tuple(document("records", key, sessions, list)),
+                tuple(document("records", key, pstn_calls or "[]", list)),
             )
 
         return await self._run(work)
@@ -103,10 +107,15 @@ class RecordTables(Engine):
         """Return up to *limit* records' positions and resources, the oldest first."""
 
         def work(db: Transaction) -> tuple[tuple[int, dict[str, Any]], ...]:
-            rows = db.execute(
-                f"{_FOUND} ORDER BY position LIMIT :limit", {**asdict(query), "limit": limit}
-            )
-            return tuple((position, json.loads(resource)) for position, resource, _ in rows)
+            found: list[tuple[int, dict[str, Any]]] = []
+            values = {**asdict(query), "limit": limit}
+            # Again for those that cannot be read: a page is short only at the end.
+            while len(found) < limit and (
+                rows := db.execute(f"{_FOUND} ORDER BY position LIMIT :limit", values).fetchall()
+            ):
+                found += readable(rows, _numbered)
+                values |= {"after": rows[-1][0], "limit": limit - len(found)}
+            return tuple(found)
 
         return await self._run(work)
 
@@ -118,7 +127,7 @@ class RecordTables(Engine):
                 f"{_FOUND} AND pstn_calls IS NOT NULL ORDER BY started_us, position",
                 asdict(query),
             )
-            return tuple(row for _, _, found in rows for row in json.loads(found))
+            return tuple(row for found in readable(rows, _pstn_calls) for row in found)
 
         return await self._run(work)
 
@@ -130,3 +139,14 @@ class RecordTables(Engine):
             return db.execute("DELETE FROM records WHERE ended_us < ?", values).rowcount
 
         return await self._run(work)
+
+
+def _numbered(row: tuple[int, str, str | None]) -> tuple[int, dict[str, Any]]:
+    position, resource, _ = row
+    return position, document("records", f"position {position}", resource, dict)
+
+
+def _pstn_calls(row: tuple[int, str, str]) -> list[dict[str, Any]]:
+    position, _, found = row
+    rows: list[dict[str, Any]] = document("records", f"position {position}", found, list)
+    return rows

@@ -15,7 +15,7 @@ from ..bridge import Leg, LegCounters
 from ..descriptor import MediaSessionDescriptor
 from ..platform import MediaPlatform
 from ..transports.base import SPEAKERS, SessionTransport
-from ..transports.link import LinkGrant
+from ..transports.link import HostLink, LinkGrant
 from .audio_socket import AudioCounters, AudioSocket
 from .errors import SessionClosedError
 from .hub import TAP_SLOTS, Hub, Listener
@@ -56,11 +56,15 @@ class MediaSession:
 
     The transport fills the link's leg with the far end's mix. When somebody wants each speaker's
     own audio, it fills a leg for each of them as well, and then the mix is made here, of those.
+    *lineage* names the call through all its rejoins, *epoch* (from 1) is higher with each of them:
+    the call service knows by both that this session takes the place of an older one.
     Thread: the loop's. Close it whatever happens; it holds a bridge of the engine.
     """
 
-    def __init__(self, platform: MediaPlatform, *, mp_uri: str) -> None:
-        self.descriptor = MediaSessionDescriptor.new(mp_uri)
+    def __init__(
+        self, platform: MediaPlatform, *, mp_uri: str, lineage: str | None = None, epoch: int = 1
+    ) -> None:
+        self.descriptor = MediaSessionDescriptor.new(mp_uri, lineage=lineage, epoch=epoch)
         self._platform = platform
         self._bridge = platform.create_bridge()
         self._link_leg = self._bridge.add_leg(LINK_SOURCE_ID, relay=True)
@@ -77,12 +81,17 @@ class MediaSession:
         self.audio = AudioSocket(platform, self._application_leg, self._hub, self._speakers)
         self._unsubscribe = platform.on_tick(self.audio._ticked)
         self._transport: SessionTransport | None = None
+        self._says_bye = True
         self._first_tick = platform.stats().ticks
         self._uncount = platform.totals.sessions.add(self._audio_counts)
         secret = self.descriptor.link_secret
         assert secret is not None  # A new descriptor has one.
         self._grant = LinkGrant(
-            secret, self._link_leg, time.monotonic_ns() + GRANT_TTL_NS, speakers=self
+            secret,
+            self._link_leg,
+            time.monotonic_ns() + GRANT_TTL_NS,
+            speakers=self,
+            epoch=epoch,
         )
         self.transport_lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Resolved with the reason when the transport ended before this session did."""
@@ -91,6 +100,16 @@ class MediaSession:
     def session_id(self) -> str:
         """The blob's ``mpMediaSessionId``: a name, never a credential."""
         return self.descriptor.mp_media_session_id
+
+    @property
+    def lineage(self) -> str:
+        """The blob's ``callId``: the call's name through all its rejoins."""
+        return self.descriptor.call_id
+
+    @property
+    def epoch(self) -> int:
+        """Which of the call's sessions this is: a later one has a higher number."""
+        return self.descriptor.link_epoch
 
     @property
     def connected(self) -> bool:
@@ -193,6 +212,14 @@ class MediaSession:
         """Return how late each tick since this session began started, as far as remembered."""
         return self._platform.lateness_us(self._first_tick)
 
+    async def abandon(self) -> None:
+        """Close, and say nothing to the far end: the call goes on at another instance, or may.
+
+        A goodbye would end it there. For a session whose transport has none it is :meth:`close`.
+        """
+        self._says_bye = False
+        await self.close()
+
     async def close(self) -> None:
         """End the audio, close the transport, free the bridge. Again is no error."""
         self._unsubscribe()
@@ -202,7 +229,9 @@ class MediaSession:
         for listener in tuple(self._listeners):
             listener.close()
         try:
-            if self._transport is not None:
+            if isinstance(self._transport, HostLink) and not self._says_bye:
+                await self._transport.abandon()
+            elif self._transport is not None:
                 await self._transport.close()
         finally:
             self._speakers.close_all()

@@ -20,6 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidURI
 
 from ..bridge import Leg
+from ..fence import Fence
 from ..platform import MediaPlatform
 from .base import RemoteProtocolError, SpeakerLegs
 from .link_connection import CLOSE_TIMEOUT_S
@@ -62,6 +63,12 @@ REFUSED_CODE: Final = 4401
 REFUSED_REASON: Final = "refused"
 """One code and one reason for every refusal: a guess learns nothing from how it failed."""
 
+LATER_CODE: Final = 1013
+LATER_REASON: Final = "try again later"
+"""RFC 6455 section 7.4, registered since: for who is right to come, and comes too early."""
+
+PUT_OFF: Final = "put off a media link: this process stood still, its calls may be another's now"
+
 PING_INTERVAL_S: Final = 10.0
 QUEUE_MESSAGES: Final = 16
 WRITE_LIMIT_BYTES: Final = 1024
@@ -76,7 +83,8 @@ class LinkGrant:
     """What a link must prove, until when, and the leg it may then carry; *speakers* apart, too.
 
     The first link makes ``link``. After that, whoever proves the same with a higher epoch or
-    attempt takes the place of its socket, for as long as it has not ended.
+    attempt takes the place of its socket, for as long as it has not ended. A hello of an epoch
+    below *epoch*, the blob's, is of a session before this one.
     Units:  expires_ns on the monotonic clock (``time.monotonic_ns``), for the first.
     """
 
@@ -84,6 +92,7 @@ class LinkGrant:
     leg: Leg
     expires_ns: int
     speakers: SpeakerLegs | None = None
+    epoch: int = 1
     link: HostLink | None = None
     claim: tuple[int, int] | None = None
     """The epoch and attempt that were admitted last."""
@@ -106,24 +115,29 @@ async def accept_link(
     socket: MessageSocket,
     authorize: Callable[[str], LinkGrant | None],
     *,
+    fence: Fence | None = None,
     timeout_s: float = 5.0,
 ) -> Admitted:
     """Challenge a call service, and carry the leg of the session that it proves to be allowed.
 
     Raises: LinkRefusedError when it proved nothing in time, LinkError when it went away, or the leg
-            or the link ended meanwhile. Both close the socket; a refusal with 4401 and the same
-            reason whatever was wrong.
+            or the link ended meanwhile, or the fence is shut. All close the socket; a refusal with
+            4401 and the same reason whatever was wrong.
     Thread: the platform's loop.
 
+    While *fence* is shut nobody is challenged: the call service is to try again (1013).
     *authorize* says what the named session's link must prove, None when there is no such session.
     A link that lives on after its socket was lost goes on over this one: it is the same object.
     """
+    if _is_shut(fence):
+        await _close_quietly(socket, LATER_CODE, LATER_REASON)
+        raise LinkError(PUT_OFF)
     try:
         async with asyncio.timeout(timeout_s):
             nonce = new_nonce()
             await socket.send(write_challenge(nonce))
             hello = parse_hello(await socket.receive())
-            grant = _admit(hello, nonce, authorize)
+            grant = None if _is_shut(fence) else _admit(hello, nonce, authorize)
             if grant is not None:
                 await socket.send(write_welcome())
     except (RemoteProtocolError, TimeoutError):
@@ -131,17 +145,25 @@ async def accept_link(
     except ConnectionError as exc:
         await _close_quietly(socket)
         raise LinkError(f"the media link was lost during its hello: {exc}") from exc
+    if grant is None and _is_shut(fence):
+        # The time that it took was ours: the service may be right to come.
+        await _close_quietly(socket, LATER_CODE, LATER_REASON)
+        raise LinkError(PUT_OFF)
     if grant is None:
         await _close_quietly(socket, REFUSED_CODE, REFUSED_REASON)
         raise LinkRefusedError("refused a media link that proved no right to a session")
     try:
-        return _carry(platform, grant, socket, hello)
+        return _carry(platform, grant, socket, hello, fence)
     except ConnectionError as exc:
         await _close_quietly(socket)
         raise LinkError(f"let go of a socket that came too late: {exc}") from exc
     except RuntimeError as exc:
         await _close_quietly(socket)
         raise LinkError(f"the media link stands, but its leg ended meanwhile: {exc}") from exc
+
+
+def _is_shut(fence: Fence | None) -> bool:
+    return fence is not None and not fence.is_open
 
 
 def _admit(
@@ -154,7 +176,7 @@ def _admit(
         return None
     claim = hello.epoch, hello.attempt
     if grant.claim is None:
-        is_due = time.monotonic_ns() < grant.expires_ns
+        is_due = hello.epoch >= grant.epoch and time.monotonic_ns() < grant.expires_ns
     else:
         is_due = claim > grant.claim and grant.link is not None and not grant.link.closed.done()
     if not is_due:
@@ -164,12 +186,21 @@ def _admit(
 
 
 def _carry(
-    platform: MediaPlatform, grant: LinkGrant, socket: MessageSocket, hello: Hello
+    platform: MediaPlatform,
+    grant: LinkGrant,
+    socket: MessageSocket,
+    hello: Hello,
+    fence: Fence | None,
 ) -> Admitted:
     is_resumed = grant.link is not None
     if grant.link is None:
         grant.link = HostLink(
-            platform, grant.leg, socket, epoch=hello.epoch, speakers=grant.speakers
+            platform,
+            grant.leg,
+            socket,
+            epoch=hello.epoch,
+            speakers=grant.speakers,
+            fence=fence,
         )
     elif grant.claim == (hello.epoch, hello.attempt):
         grant.link.resume(socket, hello.epoch)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
+from ..fence import Fence
 from .message_socket import MessageSocket
 
 log = logging.getLogger("mixminus.media.link")
@@ -19,7 +20,8 @@ class Connection:
     """Hands each message of *socket* to *take*, and sends what *due* gives whenever it is woken.
 
     *failed* is called once: with a reason when the socket is gone, with None when *take* or *due*
-    failed by a bug of ours, which is logged. Neither task is left after :meth:`close`.
+    failed by a bug of ours, which is logged. While *fence* is shut nothing is sent.
+    Neither task is left after :meth:`close`.
     Thread: the loop's.
     """
 
@@ -30,8 +32,10 @@ class Connection:
         take: Callable[[bytes | str], None],
         due: Callable[[], list[bytes]],
         failed: Callable[[Connection, str | None], None],
+        fence: Fence | None = None,
     ) -> None:
         self._socket, self._take, self._due, self._failed = socket, take, due, failed
+        self._fence = fence
         self._woken = asyncio.Event()
         self._is_closed = False
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -52,7 +56,7 @@ class Connection:
         try:
             with suppress(ConnectionError, TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    if last is not None:
+                    if last is not None and self._may_send:
                         await self._socket.send(last)
                     await self._socket.close(code, reason)
         finally:
@@ -87,7 +91,13 @@ class Connection:
             await self._woken.wait()
             self._woken.clear()
             for message in self._due():
-                await self._socket.send(message)
+                # Looked at once more for each: the last one may have waited for long.
+                if self._may_send:
+                    await self._socket.send(message)
+
+    @property
+    def _may_send(self) -> bool:
+        return self._fence is None or self._fence.is_open
 
     async def _receive(self) -> None:
         while not self._is_closed:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..bridge import Leg
+from ..fence import Fence
 from ..pcm import FLAG_SILENCE
 from ..platform import MediaPlatform
 from . import link_frames
@@ -39,8 +40,9 @@ class HostLink(LinkTransport):
         *,
         epoch: int,
         speakers: SpeakerLegs | None = None,
+        fence: Fence | None = None,
     ) -> None:
-        super().__init__(platform, leg, socket, epoch=epoch, resume_ns=RESUME_NS)
+        super().__init__(platform, leg, socket, epoch=epoch, resume_ns=RESUME_NS, fence=fence)
         able = {TONES, SEND_TONES, MARKS, CLEAR}
         self.capabilities = frozenset(able if speakers is None else able | {SPEAKERS})
         self.sends_silence = True
@@ -112,8 +114,15 @@ class HostLink(LinkTransport):
         self._marks.clear()
         self._say(clear())
 
-    async def _close(self) -> None:
-        await super()._close()
+    async def abandon(self) -> None:
+        """Close the socket without a bye: the service waits for a host that takes the call over.
+
+        Again is no error; once it is closed it does nothing.
+        """
+        await asyncio.shield(self._begin_close(None))
+
+    async def _close(self, said: str | None, told: bool) -> None:
+        await super()._close(said, told)
         if self._speakers is not None:
             self._speakers.end_all()
 

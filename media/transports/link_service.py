@@ -122,6 +122,13 @@ class ServiceLink(LinkTransport):
             self._counts["dropped_stale"] += before.dropped_frames
             before.close()
 
+    def cut(self, said: str) -> None:
+        """End the link at once: nothing comes or goes but a bye, *said* being the reason.
+
+        What is left, tasks and the socket, close() waits for.
+        """
+        self._begin_close(said)
+
     def send_tone(self, key: str, duration_ms: int = 0) -> None:
         """Tell the bot that somebody pressed *key*; 0: for how long is not known.
 
@@ -129,9 +136,9 @@ class ServiceLink(LinkTransport):
         """
         self._say(dtmf(key, duration_ms))
 
-    async def _close(self) -> None:
+    async def _close(self, said: str | None, told: bool) -> None:
         # In this order: a socket that is lost once the link has ended is not dialled again.
-        await super()._close()
+        await super()._close(said, told)
         if self._dialling is not None:
             self._dialling.cancel()
             await asyncio.wait([self._dialling])

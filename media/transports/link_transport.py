@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..bridge import Leg
+from ..fence import Fence
 from ..pcm import FRAME_NS
 from ..platform import MediaPlatform
 from ..quality import StreamQuality
@@ -66,7 +67,8 @@ class LinkTransport(ABC):
     In: each frame to the leg's peer, the same adaptive playout that RTP has: order, gaps, the delay
     that arrivals need and no more. Out: each tick's render frame, one message for all of a tick.
     A socket that is lost may be replaced within *resume_ns*; sequences go on, and what control
-    records waited is sent then. ``on_media`` hears False and True of it.
+    records waited is sent then. ``on_media`` hears False and True of it. While *fence* is shut
+    nothing is sent.
     """
 
     def __init__(
@@ -77,10 +79,11 @@ class LinkTransport(ABC):
         *,
         epoch: int,
         resume_ns: int,
+        fence: Fence | None = None,
     ) -> None:
         self.on_media: Callable[[bool], None] | None = None
         self._platform, self._leg, self._epoch = platform, leg, epoch
-        self._resume_ns = resume_ns
+        self._resume_ns, self._fence = resume_ns, fence
         self._closed = ClosedFuture()
         self._closing: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -90,6 +93,7 @@ class LinkTransport(ABC):
         self._quiet_ns = 0
         self._looked_at: int | None = None
         self._lost_why = ""
+        self._has_said_bye = False
         leg.render.clear()
         self._skipped_frames = leg.render.counters().skipped
         self._mixed = InStream(attach_peer(platform, leg), self._counts, "frames_in")
@@ -101,6 +105,11 @@ class LinkTransport(ABC):
     def closed(self) -> asyncio.Future[str]:
         """Resolved once, with the reason, when the far end is gone or close() was called."""
         return self._closed.future
+
+    @property
+    def has_said_bye(self) -> bool:
+        """Whether it was the far end that ended the link, by a bye: it will not come again."""
+        return self._has_said_bye
 
     @property
     def is_lost(self) -> bool:
@@ -115,26 +124,39 @@ class LinkTransport(ABC):
         """Return what the playout measured of the far end's frames; a frame is a packet here."""
         return self._mixed.peer.quality()
 
-    async def close(self) -> None:
-        """Say bye, close the socket, and leave no task behind. Again is no error."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close(), name="media link close")
-        await asyncio.shield(self._closing)
+    async def close(self, said: str = "closed") -> None:
+        """Say bye, *said* being the reason, and leave no task behind. Again is no error."""
+        await asyncio.shield(self._begin_close(said))
 
-    async def _close(self) -> None:
-        told = self._closed.future.done()
-        self._end("closed here")
+    def _begin_close(self, said: str | None) -> asyncio.Task[None]:
+        """End now, then close with a bye, or (None) without a word. The first call decides."""
+        if self._closing is None:
+            told = self._closed.future.done()
+            self._end("closed here")
+            self._closing = asyncio.create_task(self._close(said, told), name="media link close")
+        return self._closing
+
+    async def _close(self, said: str | None, told: bool) -> None:
         connection = self._connection
         if connection is not None:
-            last = None if told else b"".join((*self._due_control(), self._pack(bye("closed"))))
-            await connection.close(1000, "", last)
+            if said is None:
+                await connection.close(1001, "left")
+            else:
+                last = None if told else b"".join((*self._due_control(), self._pack(bye(said))))
+                await connection.close(1000, "", last)
         while self._leaving:
             await asyncio.wait(self._leaving)
 
     # ---- sockets that come and go ----------------------------------------------------------------
 
     def _connect(self, socket: MessageSocket) -> Connection:
-        return Connection(socket, take=self._take_message, due=self._due, failed=self._failed)
+        return Connection(
+            socket,
+            take=self._take_message,
+            due=self._due,
+            failed=self._failed,
+            fence=self._fence,
+        )
 
     def _failed(self, connection: Connection, reason: str | None) -> None:
         if reason is None:
@@ -218,6 +240,9 @@ class LinkTransport(ABC):
             self._connection.wake()
 
     def _due(self) -> list[bytes]:
+        if self._fence is not None and not self._fence.is_open:
+            # Control waits until it opens; of the audio, what is fresh then is sent.
+            return []
         records = self._due_audio()
         if self._control:
             records += self._due_control()
@@ -275,6 +300,7 @@ class LinkTransport(ABC):
             else:
                 self._take_speaker(record)
         elif record.kind == KIND_BYE and record.stream == MIXED_STREAM:
+            self._has_said_bye = True
             self._end(f"the far end said bye: {bye_reason(record) or 'no reason'}")
         else:
             try:

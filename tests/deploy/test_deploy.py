@@ -18,6 +18,7 @@ import yaml
 from mixminus.control.cli import app
 from mixminus.control.config.section import FILE_SUFFIX
 from mixminus.control.service.settings import ServiceSettings
+from mixminus.control.settings import HostSettings
 from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
@@ -149,9 +150,35 @@ def test_the_store_s_url_comes_from_the_chart_s_secret(tmp_path: Path) -> None:
     assert env[variable] == f"/run/secrets/mixminus/{key}"
 
 
+def test_a_fleet_s_pods_have_their_names_and_one_store(tmp_path: Path) -> None:
+    url = "https://$(POD_NAME).bot.example.com:8443"
+    secrets = {"name": "bot", "keys": ["client_secret", "store_url"]}
+    documents = render(
+        tmp_path, {**GRAPH, "replicas": 3, "https": {"publicUrl": url}, "secrets": secrets}
+    )
+    assert one(documents, "StatefulSet")["spec"]["replicas"] == 3
+    pod = container(documents)
+    assert f"--public-url={url}" in pod["args"]
+    env = {entry["name"]: entry.get("value") for entry in pod["env"]}
+    names = [entry["name"] for entry in pod["env"]]
+    # Kubernetes expands what was said before, and nothing else.
+    assert names.index("POD_NAME") < names.index(HostSettings.variable("instance"))
+    assert env[HostSettings.variable("instance")] == "$(POD_NAME)"
+    stored = HostSettings.variable("store_url") + FILE_SUFFIX
+    assert env[stored] == "/run/secrets/mixminus/store_url"
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
+        (
+            {"replicas": 2, "secrets": {"name": "bot", "keys": ["service_store_url"]}},
+            "secrets.keys: service_store_url names one database for all pods",
+        ),
+        (
+            {"replicas": 3, "secrets": {"name": "bot", "keys": ["store_url"]}},
+            "secrets.keys: store_url names one database for all pods",
+        ),
         ({"mode": "graph"}, "https.publicUrl: with mode graph, expected the https URL"),
         ({"drain": {"graceSeconds": 100}}, "drain.graceSeconds: expected more than"),
         ({"mode": "teams"}, "mode"),
@@ -255,34 +282,84 @@ def test_the_compose_files_prometheus_and_grafana_find_what_they_show() -> None:
     assert shown in services["grafana"]["volumes"]
 
 
-def test_the_store_in_postgres_is_wired_without_a_password_in_the_environment() -> None:
+def layered(*names: str) -> dict[str, Any]:
+    """Put compose files of deploy/ on top of each other, as `docker compose -f A -f B` does."""
+    whole: dict[str, Any] = {}
+    for name in names:
+        file = yaml.safe_load(interpolated((DEPLOY / name).read_text()))
+        for service, said in file["services"].items():
+            if "extends" in said:
+                base = yaml.safe_load(interpolated((DEPLOY / said["extends"]["file"]).read_text()))
+                del said["extends"]
+                file["services"][service] = on_top(base["services"]["host"], said)
+        whole = on_top(whole, file)
+    return whole
+
+
+def on_top(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in more.items():
+        if key == "volumes" and isinstance(value, list):
+            targets = {volume.split(":")[1] for volume in value}
+            kept = [one for one in base.get(key, []) if one.split(":")[1] not in targets]
+            merged[key] = kept + value
+        elif isinstance(value, dict):
+            merged[key] = on_top(base.get(key) or {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def validated(whole: dict[str, Any]) -> dict[str, Any]:
+    """Return the services of a compose file that is in order, and has no secret in sight."""
     import compose_spec  # of the extra that `make check` installs
 
-    text = interpolated((DEPLOY / "compose.postgres.yaml").read_text())
-    assert "${" not in text
-    more = yaml.safe_load(text)
-    base = yaml.safe_load(interpolated((DEPLOY / "compose.yaml").read_text()))
-    service = {**base["services"]["service"], **more["services"]["service"]}
-    service["environment"] |= base["services"]["service"]["environment"]
-    merged = {**base, **more, "services": {**base["services"], **more["services"]}}
-    merged["services"]["service"] = service
-    merged["volumes"] = base["volumes"] | more["volumes"]
-    parsed = compose_spec.PyOptions(apply_merge=True).from_yaml(yaml.safe_dump(merged))
+    parsed = compose_spec.PyOptions(apply_merge=True).from_yaml(yaml.safe_dump(whole))
     parsed.validate()
     parsed.validate_volumes()
     parsed.validate_secrets()
+    services: dict[str, Any] = whole["services"]
+    for one in services.values():
+        named = [name for name in one.get("environment", {}) if "PASSWORD" in name or "URL" in name]
+        assert all(name.endswith("_FILE") for name in named)
+    return services
+
+
+def test_the_store_in_postgres_is_wired_without_a_password_in_the_environment() -> None:
+    services = validated(layered("compose.yaml", "compose.postgres.yaml"))
+    service = services["service"]
     variable = ServiceSettings.variable("store_url") + FILE_SUFFIX
     assert service["environment"][variable] == "/run/secrets/store-url"
     assert service["secrets"] == ["store-url"]
     assert service["depends_on"] == {"postgres": {"condition": "service_healthy"}}
-    for one in merged["services"].values():
-        named = [name for name in one.get("environment", {}) if "PASSWORD" in name or "URL" in name]
-        assert all(name.endswith("_FILE") for name in named)
     # The two say the same of user, database and host.
+    text = (DEPLOY / "compose.postgres.yaml").read_text()
     said = next(line for line in text.splitlines() if line.startswith("#   postgresql://"))
-    postgres = more["services"]["postgres"]["environment"]
+    postgres = services["postgres"]["environment"]
     user, database = postgres["POSTGRES_USER"], postgres["POSTGRES_DB"]
     assert said == f"#   postgresql://{user}:PASSWORD@postgres/{database}"
+
+
+def test_three_hosts_share_one_store_each_under_its_own_name() -> None:
+    services = validated(layered("compose.yaml", "compose.postgres.yaml", "compose.fleet.yaml"))
+    hosts = {name: said for name, said in services.items() if name.startswith("host")}
+    assert set(hosts) == {"host", "host-2", "host-3"}
+    store = HostSettings.variable("store_url") + FILE_SUFFIX
+    for name, host in hosts.items():
+        check_command(host["command"])
+        assert f"--public-url=https://{name}:8444" in host["command"]
+        assert host["environment"][HostSettings.variable("instance")] == name
+        assert host["environment"][store] == "/run/secrets/store-url"
+        assert host["secrets"] == ["store-url"]
+        assert host["depends_on"]["postgres"] == {"condition": "service_healthy"}
+        assert f"{name}:/var/lib/mixminus-host" in host["volumes"]
+        assert "service:/var/lib/mixminus" in host["volumes"]
+    configuration = services["prometheus"]["command"][0].rpartition("/")[2]
+    scraped = yaml.safe_load((DEPLOY / "prometheus" / configuration).read_text())["scrape_configs"]
+    targets = [
+        target for one in scraped for part in one["static_configs"] for target in part["targets"]
+    ]
+    assert targets == ["service:8443", *(f"{name}:8444" for name in hosts)]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")

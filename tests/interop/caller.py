@@ -16,8 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from mixminus.control.devfile import DevFile
-from mixminus.control.service.service import STORE_NAME
 from mixminus.control.store.base import UserRow
+from mixminus.control.store.opening import SERVICE_FILE
 from mixminus.control.store.sqlite import SqliteStore
 from mixminus.control.tls import client_context
 from mixminus.media.pcm import FRAME_SAMPLES, SAMPLE_RATE_HZ, Pcm
@@ -255,7 +255,7 @@ async def add_users(state_dir: Path, *names: str) -> None:
 
     A fresh service knows John, Bob and Alice; each caller of a group needs a user of its own.
     """
-    store = await SqliteStore.open(state_dir / STORE_NAME)
+    store = await SqliteStore.open(state_dir / SERVICE_FILE)
     try:
         for name in names:
             await store.add_user(UserRow(str(uuid.uuid4()), name, secrets.token_urlsafe(32)))

@@ -169,7 +169,10 @@ async def test_bot_may_hang_up_while_it_rings(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_store_that_fails_ends_the_media_and_later_the_call(tmp_path: Path) -> None:
+async def test_store_that_is_there_and_refuses_ends_the_media_and_later_the_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mixminus.control.service.store_wait.PATIENCE_S", 0.3)
     async with world(tmp_path) as w, phone_of(w.service.dev_file) as phone:
         call_id = await w.established(phone)
         db = sqlite3.connect(tmp_path / "service.db", isolation_level=None)
@@ -317,8 +320,8 @@ async def test_calls_made_at_once_are_counted(
 
     async with world(tmp_path, max_calls=1) as w:
         monkeypatch.setattr(w.service.book._guard, "pin", pin)
-        body = call_body(w.receiver.url)
-        replies = await asyncio.gather(w.graph.create(body), w.graph.create(body))
+        bodies = call_body(w.receiver.url), call_body(w.receiver.url)
+        replies = await asyncio.gather(*(w.graph.create(body) for body in bodies))
         assert sorted(reply.status_code for reply in replies) == [201, 503]
 
 

@@ -48,6 +48,11 @@ async def test_a_call_shows_in_the_metrics_of_both_roles_and_stays_in_their_tota
     await eventually(lambda: call.audio.counters().sent > 10, 20, "the bot to have said something")
 
     during = await world.scrape("host")
+    for state, count in (("living", 1), ("draining", 0), ("dead", 0)):
+        assert during.samples[f'mixminus_fleet_instances{{state="{state}"}}'] == count
+    assert during.samples["mixminus_fence_open"] == 1
+    assert during.samples['mixminus_calls_rejoined_total{outcome="joined"}'] == 0
+    assert during.samples['mixminus_store_works_total{outcome="done",role="host"}'] > 0
     expect_catalogue(during)
     now = during.samples
     for role in ("service", "host"):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mixminus.control.host import Bot, HostedCall
-from mixminus.control.service.service import STORE_NAME
+from mixminus.control.store.opening import SERVICE_FILE
 from mixminus.media.pcm import level_dbov
 from tests.metrics_kit import World, both_roles, echo_bot
 from tests.postgres_kit import PostgresServer
@@ -70,7 +70,7 @@ async def test_a_call_is_made_heard_ended_and_recorded(
         await eventually(lambda: count(postgres, url, "records") == 1, 10.0)
         await eventually(lambda: count(postgres, url, "outbox WHERE status = 'pending'") == 0)
         assert await ready(world) == (200, [])
-    assert not (tmp_path / STORE_NAME).exists()
+    assert not (tmp_path / SERVICE_FILE).exists()
 
 
 async def test_a_restarted_service_knows_what_was(tmp_path: Path, url: str) -> None:
@@ -143,7 +143,7 @@ async def expect_unavailable(http: GraphHttp) -> None:
     ]
     for reply in replies:
         assert reply.status_code == 503, reply.text
-        assert reply.headers["Retry-After"] == "5"
+        assert int(reply.headers["Retry-After"]) >= 1
         assert reply.json()["error"]["code"] == "serviceNotAvailable"
 
 

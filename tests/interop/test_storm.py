@@ -50,10 +50,8 @@ SHORT: Json = {
     "drain_s": 0.0,
 }
 CALLS = "/v1.0/communications/calls"
-LINK = {
-    "@odata.type": "#microsoft.graph.appHostedMediaConfig",
-    "blob": MediaSessionDescriptor.new("wss://localhost:1/media").to_blob(),
-}
+LINEAGES = ("one call", "another call")
+"""Calls that the bot's hosts hand on to each other, and quarrel about."""
 HOSTED = {"@odata.type": "#microsoft.graph.serviceHostedMediaConfig"}
 
 
@@ -92,6 +90,7 @@ class Storm:
         self.service, self.graph, self.url = service, graph, url
         self.calls: list[str] = []
         self.failures: list[str] = []
+        self.epochs: Counter[str] = Counter()
         self.users = service.dev_file.users
 
     # ---- the bot ---------------------------------------------------------------------------------
@@ -118,7 +117,16 @@ class Storm:
         return list({json.dumps(t): t for t in found}.values())
 
     def media(self) -> Json:
-        return self.chance.choice((LINK, HOSTED))
+        """The service's, a new call's, or those of one that goes on, in a later epoch or not."""
+        if self.chance.random() < 0.5:
+            return HOSTED
+        lineage, epoch = None, 1
+        if self.chance.random() < 0.4:
+            lineage = self.chance.choice(LINEAGES)
+            self.epochs[lineage] += self.chance.choice((0, 1, 1, 1, 2))
+            epoch = max(1, self.epochs[lineage])
+        new = MediaSessionDescriptor.new("wss://localhost:1/media", lineage=lineage, epoch=epoch)
+        return {"@odata.type": "#microsoft.graph.appHostedMediaConfig", "blob": new.to_blob()}
 
     async def create(self) -> None:
         body: Json = {

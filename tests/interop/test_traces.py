@@ -30,6 +30,7 @@ from tests.support import eventually
 
 PHONE = "+14255550123"
 PHONES = (PhoneScript(number=PHONE, display_name="Pat", answer_after_s=0.0),)
+TOLD = "POST /api/calls/{instance}"
 WAIT_S = 20.0
 
 
@@ -92,13 +93,13 @@ async def test_a_call_that_a_bot_makes_is_one_trace_to_its_first_frames(tmp_path
         call = await scene.host.calls.create(phone=PHONE)
         both = ("bot host call", "call service call")
         await eventually(lambda: all(scene.find(name) for name in both), WAIT_S, "both sets-up")
-        await eventually(lambda: scene.find("POST /api/calls", SpanKind.SERVER), WAIT_S)
+        await eventually(lambda: scene.find(TOLD, SpanKind.SERVER), WAIT_S)
         before = len(scene.spans)
         await call.hang_up()
         await call.wait_closed()
     spans = scene.spans
     # Of the end nothing but what was under way: the set-up is what is traced.
-    assert {span.name for span in spans[before:]} <= {"notification", "POST /api/calls"}
+    assert {span.name for span in spans[before:]} <= {"notification", TOLD}
 
     assert len({span.context.trace_id for span in spans}) == 1
     route = "POST /v1.0/communications/calls"
@@ -125,7 +126,7 @@ async def test_a_call_that_a_bot_makes_is_one_trace_to_its_first_frames(tmp_path
     assert parent_of(dialled, spans) is theirs
     assert parent_of(taken, spans) is ours
     told = scene.find("notification", SpanKind.CLIENT)
-    heard = scene.find("POST /api/calls", SpanKind.SERVER)
+    heard = scene.find(TOLD, SpanKind.SERVER)
     assert {parent_of(span, spans) for span in told} == {theirs}
     assert {parent_of(span, spans) for span in heard} <= {*told}
     assert told

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.slow
 Operation: TypeAlias = tuple[str, tuple[Any, ...]]
 
 TABLES = "secrets, apps, users, calls, outbox, meetings, records, record_apps, record_people"
+TABLES += ", operations, conversations, participants"
 
 ids = st.sampled_from(["", "a", "B", "ä", "b", "a b", "%", "?", ":x", "'", "\\", "😀"])
 words = st.one_of(ids, st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=9))

@@ -18,10 +18,11 @@ RUNS = {
     "pipeline": ["--frames", "200"],
     "plugins": ["--frames", "500", "--ticks", "200"],
     "store": ["--quick"],
+    "calls": ["--quick", "--standing", "5"],
 }
 
 
-LONG = {"plugins", "tick", "pipeline", "store"}
+LONG = {"plugins", "tick", "pipeline", "store", "calls"}
 """Starting engines and children anew takes its time, however few frames there are."""
 
 

@@ -79,7 +79,7 @@ def test_a_blob_is_found_in_what_carries_it(
         (b'{"mpUri": "wss://host/"}', "the blob lacks audioRenderContexts"),
         (b"[" * 50_000, "not JSON"),
         (b" " * (1 << 21), "at most 1048576 bytes"),
-        (b'{"mixminus":{"version":1,"secret":"hunter2"}}', "lacks mpUri"),
+        (b'{"mixminus":{"version":1,"secret":"hunter2"}}', "mixminus.secret: expected 32 bytes"),
     ],
 )
 def test_a_bad_blob_is_one_line(

@@ -202,7 +202,7 @@ def test_a_blob_is_shown_without_its_secret_or_not_at_all() -> None:
     for blob in (descriptor.to_blob(), descriptor.redacted()):
         shown = decoded_blob({"blob": blob})
         assert shown is not None
-        assert shown["mixminus"] == {"version": 1, "secret": "[redacted]"}
+        assert shown["mixminus"] == {"version": 1, "secret": "[redacted]", "epoch": 1}
         assert shown["mpUri"] == "wss://localhost:1/media"
     assert decoded_blob({"blob": "no JSON"}) is None
     assert decoded_blob({"blob": json.dumps({"mixminus": {"secret": "hush"}})}) is None

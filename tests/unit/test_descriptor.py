@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mixminus.media.descriptor import DescriptorError, MediaSessionDescriptor
+from mixminus.media.descriptor import DescriptorError, MediaSessionDescriptor, read_lineage
 from tests.support import ROOT
 
 DOCUMENTED = (ROOT / "tests/data/app_hosted_blob.json").read_text()
@@ -39,7 +39,7 @@ def test_documented_blob_is_understood() -> None:
 def test_new_blob_has_the_documented_keys_in_order_and_ours_last() -> None:
     members = json.loads(MediaSessionDescriptor.new(MP_URI).to_blob())
     assert list(members) == [*json.loads(DOCUMENTED), "mixminus"]
-    assert list(members["mixminus"]) == ["version", "secret"]
+    assert list(members["mixminus"]) == ["version", "secret", "epoch"]
     assert members["mixminus"]["version"] == 1
 
 
@@ -55,6 +55,42 @@ def test_each_descriptor_has_its_own_ids_and_secret() -> None:
     assert a.link_secret != b.link_secret
     assert a.mp_media_session_id != b.mp_media_session_id
     assert a.audio_source_contexts != b.audio_source_contexts
+
+
+def test_a_rejoin_keeps_the_lineage_and_has_a_higher_epoch() -> None:
+    first = MediaSessionDescriptor.new(MP_URI)
+    again = MediaSessionDescriptor.new(MP_URI, lineage=first.call_id, epoch=2)
+    assert (again.call_id, again.link_epoch) == (first.call_id, 2)
+    assert again.mp_media_session_id != first.mp_media_session_id
+    assert again.link_secret != first.link_secret
+    assert json.loads(again.to_blob())["mixminus"]["epoch"] == 2
+    assert MediaSessionDescriptor.from_blob(again.to_blob()) == again
+    assert json.loads(again.redacted())["mixminus"]["epoch"] == 2
+    assert again.without_secret().link_epoch == 1
+
+
+def test_a_blob_that_names_no_epoch_is_of_the_first() -> None:
+    blob = json.loads(MediaSessionDescriptor.new(MP_URI, epoch=7).to_blob())
+    del blob["mixminus"]["epoch"]
+    assert MediaSessionDescriptor.from_blob(json.dumps(blob)).link_epoch == 1
+
+
+def test_lineage_and_epoch_can_be_read_where_the_secret_cannot() -> None:
+    descriptor = MediaSessionDescriptor.new(MP_URI, lineage="a call", epoch=3)
+    for blob in (descriptor.to_blob(), descriptor.redacted()):
+        assert read_lineage(blob) == ("a call", 3)
+    assert read_lineage(DOCUMENTED) is None
+    for bad in ("{", changed(mixminus={"epoch": "x"}), changed(mixminus={}, callId=None)):
+        with pytest.raises(DescriptorError):
+            read_lineage(bad)
+
+
+@pytest.mark.parametrize("epoch", [0, -1, 2**32, True, "2", None, 1.5])
+def test_an_epoch_that_the_link_could_not_carry_is_refused(epoch: object) -> None:
+    blob = json.loads(MediaSessionDescriptor.new(MP_URI).to_blob())
+    blob["mixminus"]["epoch"] = epoch
+    with pytest.raises(DescriptorError, match=r"mixminus\.epoch: expected (a number|1 to)"):
+        MediaSessionDescriptor.from_blob(json.dumps(blob))
 
 
 def test_secret_is_in_no_redacted_form() -> None:
@@ -149,3 +185,9 @@ def test_descriptor_refuses_what_no_reader_could_use() -> None:
         MediaSessionDescriptor.new("no uri")
     with pytest.raises(DescriptorError, match="expected 32 bytes, got 3"):
         replace(MediaSessionDescriptor.new(MP_URI), link_secret=b"abc")
+    with pytest.raises(DescriptorError, match="epoch: expected 1 to 4294967295, got 0"):
+        MediaSessionDescriptor.new(MP_URI, epoch=0)
+    with pytest.raises(DescriptorError, match="epoch"):
+        replace(MediaSessionDescriptor.new(MP_URI, epoch=2), link_secret=None)
+    with pytest.raises(DescriptorError, match="callId: expected a text"):
+        MediaSessionDescriptor.new(MP_URI, lineage="")

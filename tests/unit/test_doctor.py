@@ -25,6 +25,7 @@ from mixminus.control.doctor import (
     real_time,
     situation,
     storage,
+    store,
 )
 from mixminus.control.doctor.clock import (
     Readings,
@@ -67,7 +68,7 @@ def test_a_complaint_has_a_way_out() -> None:
 def test_every_check_is_documented() -> None:
     rows = re.findall(r"^\| ([^|]+?) \|", (ROOT / "docs/doctor.md").read_text(), re.M)
     documented = [name for row in rows[1:] for name in row.split(", ")]
-    modules = (situation, machine, limits, ports, certificates, storage, environment, acs)
+    modules = (situation, machine, limits, ports, certificates, storage, store, environment, acs)
     checks = {module.CHECK for module in modules}
     checks |= {real_time.PERMISSION, real_time.JITTER, clock.MONOTONIC, clock.WALL}
     checks |= {graph.TOKENS, graph.GRAPH, graph.KEYS, outside.ACS_KEYS, outside.ISSUER}

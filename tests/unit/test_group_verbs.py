@@ -25,6 +25,7 @@ from mixminus.control.service.member import Member
 from mixminus.control.service.operations import Operations
 from mixminus.control.service.records.history import ConversationHistory
 from mixminus.control.service.verbs import group
+from mixminus.control.store.conversation_base import OperationRow
 from mixminus.media.pcm import Pcm
 from tests.manual import ManualPlatform
 
@@ -105,7 +106,13 @@ class FakeLive:
         if not self.conversation.is_group:
             raise errors.not_a_group_call()
 
-    async def notify(self, *notifications: Notification) -> None:
+    def expect_store(self) -> None:
+        """It is there."""
+
+    async def operate(self, begun: OperationRow) -> bool:
+        return True
+
+    async def notify(self, *notifications: Notification, ended: str | None = None) -> None:
         self.told.extend(notifications)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

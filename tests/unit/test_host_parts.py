@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from mixminus.control.client.bodies import Prompt
 from mixminus.control.client.requests import GraphClient
 from mixminus.control.host import prompts as prompts_module
-from mixminus.control.host.admin import CallWish
 from mixminus.control.host.calls import HostCalls
 from mixminus.control.host.errors import UnknownMeetingError
 from mixminus.control.host.prompts import PromptFiles
 from mixminus.control.host.registration import WebhookRegistration
+from mixminus.control.host.wishing import CallWish
 from tests.host_kit import TENANT, World, notification, world_of
 from tests.support import eventually
 

@@ -283,7 +283,7 @@ async def test_contradicting_words_make_the_host_ask(world: World) -> None:
 async def test_a_call_that_a_get_does_not_know_is_cleaned_up(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mixminus.control.host.call.GONE_GRACE_S", 0.01)
+    monkeypatch.setattr("mixminus.control.host.call_truth.GONE_GRACE_S", 0.01)
     call = await service_call(world)
     world.service.fail = GraphRequestError(404, "8522", "Call not found.")
     with pytest.raises(GraphRequestError):

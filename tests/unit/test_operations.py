@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixminus.control.graph import operations as ops
+from mixminus.control.graph.errors import GraphError
 from mixminus.control.graph.notifications import Notification, build_envelope
 from mixminus.control.graph.operations import (
     Operation,
@@ -20,7 +21,8 @@ from mixminus.control.graph.operations import (
     PlayReason,
     RecordReason,
 )
-from mixminus.control.service.operations import Operations
+from mixminus.control.service.operations import Operations, interrupted
+from mixminus.control.store.conversation_base import OperationRow
 
 
 class Call:
@@ -30,9 +32,21 @@ class Call:
 
     def __init__(self) -> None:
         self.told: list[Notification] = []
+        self.running: dict[str, OperationRow] = {}
+        self.is_over = False
+        self.at_operate: Callable[[], Awaitable[None]] | None = None
 
-    async def notify(self, *notifications: Notification) -> None:
+    async def operate(self, begun: OperationRow) -> bool:
+        if self.at_operate is not None:
+            await self.at_operate()
+        if not self.is_over:
+            self.running[begun.operation_id] = begun
+        return not self.is_over
+
+    async def notify(self, *notifications: Notification, ended: str | None = None) -> None:
         self.told += notifications
+        if ended is not None:
+            del self.running[ended]
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
         return asyncio.create_task(work)
@@ -156,12 +170,14 @@ def test_an_operation_ends_once_and_then_nothing_changes_it(
 async def test_each_operation_tells_its_end_once() -> None:
     call = Call()
     operations = Operations(call)
-    shown = operations.create("#microsoft.graph.playPromptOperation", "x")
+    shown = await operations.create(ops.PLAY_PROMPT, "x")
     assert shown["status"] == "running"
     assert operations.all() == [shown]
+    assert list(call.running) == [shown["id"]]
     reason = PlayReason.SUCCEEDED.value
     await operations.finish(shown["id"], Outcome.success(completionReason=reason))
     await operations.finish(shown["id"], Outcome.failure(400, 8508, "late"))
+    assert call.running == {}
     (told,) = call.told
     assert told.resource_path == ("call", "operations", shown["id"])
     kept = operations.get(shown["id"])
@@ -173,7 +189,7 @@ async def test_each_operation_tells_its_end_once() -> None:
 async def test_what_is_answered_as_completed_is_never_told_of() -> None:
     call = Call()
     operations = Operations(call)
-    shown = operations.create(ops.MUTE_PARTICIPANT, None, "completed")
+    shown = operations.completed(ops.MUTE_PARTICIPANT, None)
     assert shown["status"] == "completed"
     await operations.finish(shown["id"], Outcome.success())
     await operations.close()
@@ -183,7 +199,7 @@ async def test_what_is_answered_as_completed_is_never_told_of() -> None:
 async def test_what_is_open_when_the_call_ends_fails_in_its_order() -> None:
     call = Call()
     operations = Operations(call)
-    ids = [operations.create(ops.INVITE_PARTICIPANTS, None)["id"] for _ in range(3)]
+    ids = [(await operations.create(ops.INVITE_PARTICIPANTS, None))["id"] for _ in range(3)]
     await operations.close()
     assert [told.resource_path[2] for told in call.told] == ids
     for told in call.told:
@@ -196,6 +212,49 @@ async def test_what_is_open_when_the_call_ends_fails_in_its_order() -> None:
 
 async def test_memory_is_bounded() -> None:
     operations = Operations(Call(), max_kept=5)
-    ids = [operations.create(ops.MUTE_PARTICIPANT, None, "completed")["id"] for _ in range(20)]
+    ids = [operations.completed(ops.MUTE_PARTICIPANT, None)["id"] for _ in range(20)]
     assert [shown["id"] for shown in operations.all()] == ids[-5:]
     assert operations.get(ids[0]) is None
+
+
+async def test_there_is_no_operation_of_a_call_that_ended_meanwhile() -> None:
+    over, ending = Call(), Call()
+    over.is_over = True
+    operations = Operations(over)
+    with pytest.raises(GraphError, match="terminated"):
+        await operations.create(ops.PLAY_PROMPT, None)
+    closing = Operations(ending)
+    ending.at_operate = closing.close
+    with pytest.raises(GraphError, match="terminated"):
+        await closing.create(ops.PLAY_PROMPT, None)
+    assert operations.all() == closing.all() == []
+    assert over.told == ending.told == []
+
+
+async def test_one_that_is_withdrawn_is_never_told_of() -> None:
+    call = Call()
+    operations = Operations(call)
+    shown = await operations.create(ops.INVITE_PARTICIPANTS, None)
+    await operations.withdraw(shown["id"])
+    await operations.withdraw(shown["id"])
+    await operations.close()
+    assert call.told == []
+    assert operations.all() == []
+    assert call.running == {}
+
+
+@pytest.mark.parametrize("kind", sorted(ops.MEMBERS))
+async def test_what_a_crash_cut_short_ends_as_with_its_call(kind: str) -> None:
+    call = Call()
+    operations = Operations(call)
+    shown = await operations.create(kind, "mine")
+    told = interrupted(call.running[shown["id"]])
+    await operations.close()
+    (as_with_its_call,) = call.told
+    assert told == as_with_its_call
+
+
+def test_an_operation_of_another_version_is_refused_by_name() -> None:
+    row = OperationRow("o", "c", "danceOperation", None, "running", 1, {})
+    with pytest.raises(ValueError, match="danceOperation"):
+        interrupted(row)

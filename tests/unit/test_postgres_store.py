@@ -16,7 +16,7 @@ import pytest
 from mixminus.control.store.base import CallRow, NotificationCounts, Store, StoreError
 from mixminus.control.store.migrations import MIGRATIONS as SQLITE_MIGRATIONS
 from mixminus.control.store.opening import open_store
-from mixminus.control.store.postgres import session
+from mixminus.control.store.postgres import holding
 from mixminus.control.store.postgres import store as postgres_store
 from mixminus.control.store.postgres.migrations import MIGRATIONS
 from tests.postgres_kit import PASSWORD, PASSWORD_IN_URL, PostgresServer
@@ -50,7 +50,7 @@ def proxy(postgres: PostgresServer) -> Iterator[Proxy]:
 
 async def through(proxy: Proxy, place: PostgresPlace) -> Store:
     url = place.url.replace(f":{place.server.port}/", f":{proxy.port}/")
-    return await open_store(f"{url}?connect_timeout=2", NOWHERE)
+    return await open_store(f"{url}?connect_timeout=2", NOWHERE, wait_s=0)
 
 
 async def answers(store: Store) -> bool:
@@ -64,7 +64,7 @@ async def answers(store: Store) -> bool:
 async def refusal(url: str) -> str:
     """Why a store cannot be opened: one line, and no secret in it."""
     with pytest.raises(StoreError) as caught:
-        await open_store(url, NOWHERE)
+        await open_store(url, NOWHERE, wait_s=0)
     message = str(caught.value)
     assert "\n" not in message
     assert PASSWORD not in message
@@ -205,7 +205,7 @@ async def test_closing_ends_what_waits_to_be_known(database: PostgresPlace, prox
 async def test_a_server_that_hangs_is_given_up(
     database: PostgresPlace, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_store, "OPERATION_S", 0.3)
+    monkeypatch.setattr(postgres_store, "STUCK_S", 0.3)
     store = await through(proxy, database)
     proxy.mute.set()
     async with asyncio.timeout(30):
@@ -259,7 +259,7 @@ async def test_a_second_service_is_refused_until_the_first_has_ended(
     database: PostgresPlace, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await store.save_call(CALL, [])
-    monkeypatch.setattr(session, "HOLD_S", 0.2)
+    monkeypatch.setattr(holding, "HOLD_S", 0.2)
     message = await refusal(database.url)
     assert re.search(r"in use by 'mixminus \S+:\d+ \w{8}' at 127\.0\.0\.1 since 20\S+Z", message)
     await store.close()
@@ -273,6 +273,7 @@ async def test_a_service_whose_database_was_taken_writes_nothing_more(
 ) -> None:
     await store.save_call(CALL, [])
     database.run("UPDATE holder SET instance = 'another'")
+    cut_off(database)
     for _ in range(2):
         with pytest.raises(StoreError, match="another call service has worked with"):
             await store.save_call(replace(CALL, state="stale"), ["stale"])
@@ -333,7 +334,7 @@ async def test_both_engines_have_the_same_tables(database: PostgresPlace) -> Non
         " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%'"
     )
     own = {table for table in tables(database) if table[0] in ("version", "holder")}
-    assert len(own) == 4
+    assert len(own) == 3
     assert tables(database) - own == set(named)
     db.close()
 

@@ -28,7 +28,7 @@ async def test_without_psycopg_the_extra_is_named(
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(StoreError, match=r'pip install "mixminus\[postgres\]"'):
-        await open_store("postgresql://localhost/mixminus", tmp_path / "test.db")
+        await open_store("postgresql://localhost/mixminus", tmp_path / "test.db", wait_s=0)
 
 
 def test_an_address_is_shown_without_its_password() -> None:
@@ -81,10 +81,8 @@ def test_the_setting_is_a_secret() -> None:
 
 
 def test_sql_is_translated_outside_of_its_texts() -> None:
-    statement = translate("SELECT '?%:x', x::int FROM t WHERE a = ? AND b = :b_c AND c % 2 = 0")
+    found = translate("SELECT '?%:x', x::int FROM t WHERE a = ? AND b = :b_c AND c % 2 = 0")
     expected = b"SELECT '?%%:x', x::int FROM t WHERE a = %s AND b = %(b_c)s AND c %% 2 = 0"
-    assert statement.sql == expected
-    assert not statement.writes
-    assert translate("UPDATE t SET a = 1").writes
+    assert found == expected
     with pytest.raises(ValueError, match=r"got \?1"):
         translate("SELECT ?1")

@@ -49,8 +49,11 @@ from ..errors import (
     UnknownUserError,
 )
 from ..plugins import STREAMS
+from ..wishing import CallWish as HostWish
+from ..wishing import make_call
 from .captures import LastIndex, capture_detail, list_captures
 from .detail import AnyCall, detail_of, row_id, row_of
+from .fleet import fleet_views
 from .legs import legs_of
 from .plugins import add_plugin, change_plugin, find_plugin, plugin_view
 from .recordings import find_file, list_recordings, recording_view
@@ -127,6 +130,7 @@ class HostConsole:
                 can_be_called=bot.incoming_handler is not None,
                 can_call=True,
                 can_join=True,
+                **await fleet_views(self._host.fleet),
             )
         ]
 
@@ -177,20 +181,23 @@ class HostConsole:
     # ---- what is done ----------------------------------------------------------------------------
 
     async def create_call(self, wish: CallWish) -> str:
-        """Let the bot call, or join a meeting."""
+        """Let the bot call, or join a meeting: at the host of its fleet with least to do."""
         host = self._host
         if wish.bot not in (None, host.bot.name, host.settings.app_id):
             raise ConsoleRefusedError.not_found(
                 f"no bot {wish.bot!r:.100}: this host runs {host.bot.name}"
             )
         with refusals():
-            if wish.meeting is not None or wish.join_url is not None:
-                call = await host.calls.join(meeting=wish.meeting, join_url=wish.join_url)
-            else:
-                call = await host.calls.create(
-                    user=wish.user, users=wish.users or (), phone=wish.phone
-                )
-        return row_id(call)
+            wanted = HostWish(
+                user=wish.user,
+                users=wish.users or None,
+                phone=wish.phone,
+                meeting=wish.meeting,
+                join_url=wish.join_url,
+            )
+            call_id = str((await make_call(host, wanted))["callId"])
+        call = host.calls.get(call_id)
+        return call_id if call is None else row_id(call)
 
     async def create_meeting(self, wish: MeetingWish) -> MeetingView:
         """Refuse: meetings are the service's."""

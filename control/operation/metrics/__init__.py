@@ -7,6 +7,7 @@ from .families import Families
 from .metrics import Metrics, Source
 from .plugins import collect_plugins
 from .routes import HttpCounts, add_metrics
+from .store import collect_store
 
 __all__ = [
     "AdmissionSource",
@@ -18,4 +19,5 @@ __all__ = [
     "add_metrics",
     "collect_calls",
     "collect_plugins",
+    "collect_store",
 ]

@@ -74,6 +74,32 @@ BOTH_ROLES: Final = (
     ),
     M("mixminus_http_requests_in_flight", "gauge", "Requests being answered.", ("role",)),
     M("mixminus_websockets", "gauge", "WebSockets that are open.", ("role",)),
+    M(
+        "mixminus_store_works_total",
+        "counter",
+        "Works of the store: done, failed by themselves, or refused because it was away.",
+        ("role", "outcome"),
+    ),
+    M(
+        "mixminus_store_transaction_seconds",
+        "histogram",
+        "Transactions of the store until they were committed; each has the works that waited.",
+        ("role",),
+    ),
+    M("mixminus_store_works_waiting", "gauge", "Works that wait for the store.", ("role",)),
+    M(
+        "mixminus_store_transaction_works_max",
+        "gauge",
+        "The most works that one transaction had.",
+        ("role",),
+    ),
+    M(
+        "mixminus_store_away",
+        "gauge",
+        "1 while the store is locked, full or away, and refuses everything.",
+        ("role",),
+    ),
+    M("mixminus_store_outages_total", "counter", "Times the store went away.", ("role",)),
 )
 
 SERVICE: Final = (
@@ -114,6 +140,39 @@ HOST: Final = (
         "counter",
         "Posts to the webhook refused as a whole.",
         ("reason",),
+    ),
+    M(
+        "mixminus_host_calls_unwritten",
+        "gauge",
+        "Calls of which something is not in the host's store yet; it is tried again.",
+    ),
+    M(
+        "mixminus_fleet_instances",
+        "gauge",
+        "Bot hosts on this one's store as it sees them, itself included.",
+        ("state",),
+    ),
+    M(
+        "mixminus_calls_rejoined_total",
+        "counter",
+        "Calls of before a start, or of another host, by what became of them.",
+        ("outcome",),
+    ),
+    M(
+        "mixminus_rejoin_seconds",
+        "histogram",
+        "From the claim of a call until it stands again.",
+    ),
+    M("mixminus_calls_handed_over_total", "counter", "Calls that another host took from this one."),
+    M(
+        "mixminus_standstills_total",
+        "counter",
+        "Times the process stood still for over 6 s, and was shut off until its store answered.",
+    ),
+    M(
+        "mixminus_fence_open",
+        "gauge",
+        "0 while the host sends nothing: its calls may be another's.",
     ),
     M(
         "mixminus_notification_handling_seconds",

@@ -40,8 +40,13 @@ def recordings_router(recordings: Recordings) -> APIRouter:
             raise errors.not_found("Recording")
         if not recording.is_opened_by(token.strip()):
             raise errors.unauthenticated("the token is not the one of this recording")
+        try:
+            wav = await recording.read()
+        except FileNotFoundError:
+            # Its time was over between the look and the reading.
+            raise errors.not_found("Recording") from None
         return Response(
-            recording.wav,
+            wav,
             media_type="application/octet-stream",
             headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -65,8 +65,33 @@ class ConversationHistory:
         self.join_url = join_url
         self.app_ids: list[str] = []
         self.ended_at: datetime | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after each change that :meth:`take_unsaved` then has."""
         self._stays: list[Participation] = []
         self._present: dict[str, int] = {}
+        self._unsaved: set[int] = set()
+
+    def restore(self, stays: Iterable[Participation]) -> None:
+        """Take over what was kept of a conversation; in order, before anything else is noted."""
+        for stay in stays:
+            if stay.was_in and stay.ended_at is None:
+                self._present[stay.participant_id] = len(self._stays)
+            self._stays.append(stay)
+
+    def take_unsaved(self) -> tuple[int, ...]:
+        """Return which stays changed since they were taken last, by their place in ``stays``."""
+        numbers = tuple(sorted(self._unsaved))
+        self._unsaved.clear()
+        return numbers
+
+    def put_back(self, numbers: Iterable[int]) -> None:
+        """Say that what was taken could not be kept."""
+        self._unsaved.update(numbers)
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Who is in now, by participant id."""
+        return tuple(self._present)
 
     @property
     def stays(self) -> tuple[Participation, ...]:
@@ -92,7 +117,7 @@ class ConversationHistory:
         if self.is_over or participant_id in self._present:
             return
         self._present[participant_id] = len(self._stays)
-        self._stays.append(
+        self._add(
             Participation(
                 participant_id,
                 identity,
@@ -126,6 +151,7 @@ class ConversationHistory:
             transport=dict(transport or {}),
             measured=measured,
         )
+        self._changed(index)
 
     def not_reached(
         self,
@@ -139,7 +165,7 @@ class ConversationHistory:
         """Note that a party was invited and did not come, and why."""
         if self.is_over:
             return
-        self._stays.append(
+        self._add(
             Participation(
                 participant_id, identity, kind, "none", invited_at, at, was_in=False, result=result
             )
@@ -149,6 +175,7 @@ class ConversationHistory:
         """Note an application that takes part: it may see the record."""
         if app_id not in self.app_ids:
             self.app_ids.append(app_id)
+            self.on_change()
 
     def ended(self, at: datetime) -> None:
         """Note the end; who is still in leaves with it. Again is no error."""
@@ -157,3 +184,11 @@ class ConversationHistory:
         for participant_id in tuple(self._present):
             self.left(participant_id, at)
         self.ended_at = at
+
+    def _add(self, stay: Participation) -> None:
+        self._stays.append(stay)
+        self._changed(len(self._stays) - 1)
+
+    def _changed(self, index: int) -> None:
+        self._unsaved.add(index)
+        self.on_change()

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ...graph.errors import GraphError
-from ...store.base import RecordQuery, RecordRow, Store
+from ...store.base import RecordQuery, RecordRow, Store, StoreError
 from ..settings import ServiceSettings
+from ..store_wait import StoreWait
 from ..subscriptions import Subscriptions
 from ..tokens import Principal
 from .build import build_record, microseconds
@@ -35,10 +36,25 @@ class Records:
     async def add(self, history: ConversationHistory) -> None:
         """Make the record of a conversation that is over, and tell its subscribers.
 
-        A conversation that no application was in, or nobody, leaves none: nobody may see it.
+        A conversation that no application was in, or nobody, leaves none: nobody may see it. Waits
+        for a store that is away.
+        Raises: StoreError when it is there, and does not take it.
         """
         if not history.app_ids or not history.stays:
             return
+        wait = StoreWait()
+        while True:
+            try:
+                await self._add(history)
+            except StoreError as error:
+                wait.note(log, f"call record {history.id}", error)
+                if wait.is_hopeless:
+                    raise
+                await wait.pause()
+            else:
+                return
+
+    async def _add(self, history: ConversationHistory) -> None:
         now = self._clock()
         earlier = await self._store.record(history.id)
         version = 1 if earlier is None else int(earlier.resource["version"]) + 1

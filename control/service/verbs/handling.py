@@ -24,6 +24,7 @@ from ...store.base import StoreError
 from ..caller import CallerParty
 from ..calls import add_app_member, shown_config
 from ..invitation import Answered, Failed, Invitation
+from ..lineages import descriptor_of
 from ..rooms import PEER_TO_PEER, Room
 
 if TYPE_CHECKING:
@@ -41,21 +42,30 @@ REJECTIONS = {
 
 async def hang_up(live: LiveCall) -> None:
     """Leave the call; a call of two ends with it."""
-    await live.dispatch(cs.Ended(cs.BOT_HUNG_UP))
+    await live.dispatch(cs.Ended(cs.BOT_HUNG_UP), may_wait=False)
 
 
 async def answer(live: LiveCall, request: AnswerRequest) -> None:
     """Take an incoming call.
 
-    Raises: GraphError 400 when it is none, or not any more, or the media cannot be used.
+    Raises: GraphError 400 when it is none, or not any more, or the media cannot be used; 409 when
+            they are of an epoch that is over.
     """
     _expect_incoming(live, "answer")
+    descriptor = descriptor_of(request.media)
+    with live.services.book.lineages.claim(live.app_id, live.tenant_id, descriptor) as claim:
+        await _answer(live, request)
+        claim.begun(live)
+
+
+async def _answer(live: LiveCall, request: AnswerRequest) -> None:
     book = live.services.book
     media = await book.bot_media(request.media)
     if request.callback_uri is not None:
         await book.expect_reachable("callbackUri", request.callback_uri)
     # It may have ended, or been answered, while addresses were looked up.
     _expect_incoming(live, "answer")
+    live.expect_store()
     resource = live.row.resource
     own = resource["targets"][0]["identity"]
     kind = "applicationInstance" if own.get("applicationInstance") else "application"
@@ -77,7 +87,7 @@ async def answer(live: LiveCall, request: AnswerRequest) -> None:
     }
     try:
         await live.take(request.callback_uri, changes)
-        is_answered = await live.dispatch(cs.BotAnswered())
+        is_answered = await live.dispatch(cs.BotAnswered(), may_wait=False)
     except StoreError:
         # Half answered it is of no use to anybody.
         live.end(cs.INTERNAL_FAILURE)
@@ -100,7 +110,8 @@ async def reject(live: LiveCall, request: RejectRequest) -> None:
         await live.services.book.expect_reachable("callbackUri", request.callback_uri)
         _expect_incoming(live, "reject")
         await live.take(request.callback_uri, {})
-    if not await live.dispatch(cs.Ended(REJECTIONS[request.reason], is_announced=False)):
+    end = cs.Ended(REJECTIONS[request.reason], is_announced=False)
+    if not await live.dispatch(end, may_wait=False):
         raise _not_incoming(live, "reject")
 
 
@@ -114,7 +125,7 @@ async def redirect(live: LiveCall, request: RedirectRequest) -> None:
         await live.services.book.expect_reachable("callbackUri", request.callback_uri)
         _expect_incoming(live, "redirect")
     await live.take(request.callback_uri, {})
-    if not await live.dispatch(cs.BotRedirected()):
+    if not await live.dispatch(cs.BotRedirected(), may_wait=False):
         raise _not_incoming(live, "redirect")
     live.cancel_timer("answer")
     live.spawn(_redirect(live, request))
@@ -163,7 +174,7 @@ async def transfer(live: LiveCall, request: TransferRequest) -> None:
             )
         replaced.expect_established()
     transferee = _transferee(live, request.transferee)
-    if not await live.dispatch(cs.TransferStarted()):
+    if not await live.dispatch(cs.TransferStarted(), may_wait=False):
         raise errors.transfer_conflict()
     if replaced is not None:
         live.spawn(_swap(live, replaced, transferee))
@@ -256,9 +267,9 @@ async def _end_transferred(live: LiveCall) -> None:
     """End a call whose parties were joined with others: nothing of it goes on, whatever fails."""
     end = cs.Ended(cs.TRANSFERRED, is_announced=False, reason="AppTransferred")
     try:
-        await live.dispatch(end)
+        await live.dispatch(end, may_wait=False)
     except StoreError:
-        live.post(end)  # Again, and again until the store takes it.
+        live.post(end)  # Nobody waits for it; it waits for the store.
 
 
 async def escalate(live: LiveCall, target: Target, replaces_call_id: str) -> CallerParty:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...graph import errors, operations
-from ...graph.operations import OperationStatus, Outcome
+from ...graph.operations import Outcome
 from ...graph.requests import HoldMusicRequest, MediaInfo
 from ..ivr.music import hold_music
 from ..ivr.prompts import PromptError
@@ -39,7 +39,7 @@ async def start_hold_music(live: LiveCall, participant_id: str, request: HoldMus
         raise errors.conflict(f"Participant {participant_id} is in the lobby.")
     if live.conversation.has_music:
         raise errors.conflict(BUSY)
-    operation = live.operations.create(operations.START_HOLD_MUSIC, request.client_context)
+    operation = await live.operations.create(operations.START_HOLD_MUSIC, request.client_context)
     live.spawn(_hold(live, participant_id, operation["id"], request.prompt))
     return operation
 
@@ -81,6 +81,4 @@ async def stop_hold_music(live: LiveCall, participant_id: str, client_context: s
     member = member_of_path(live, participant_id)
     if not live.conversation.stop_music(member):
         raise errors.conflict(f"Participant {participant_id} does not hear hold music.")
-    return live.operations.create(
-        operations.STOP_HOLD_MUSIC, client_context, OperationStatus.COMPLETED
-    )
+    return live.operations.completed(operations.STOP_HOLD_MUSIC, client_context)

@@ -23,6 +23,7 @@ from ..ivr.prompts import PromptError
 from ..ivr.queue import Job, QueueFullError
 from ..ivr.recorder import RecordLimits
 from ..ivr.voice import Voice
+from ..operations import call_terminated
 
 if TYPE_CHECKING:
     from ..live_call import LiveCall
@@ -32,7 +33,6 @@ MIN_PAUSE_MS: Final = 60
 QUEUE_RETRY_S: Final = 5
 
 _CANCELED = (400, 8508, "Action failed, the operation was cancelled.")
-_TERMINATED = (400, 8528, "Action failed, the call was terminated.")
 _INTERNAL = (500, 9999, "Action failed, an internal error occurred.")
 
 _RECORD_RESULTS: Final = {
@@ -65,7 +65,7 @@ async def play_prompt(live: LiveCall, request: PlayPromptRequest) -> Json:
         return Outcome.success(completionReason=PlayReason.SUCCEEDED.value)
 
     members = {"completionReason": PlayReason.CANCELED.value}
-    return _enqueue(live, operations.PLAY_PROMPT, request.client_context, run, members)
+    return await _enqueue(live, operations.PLAY_PROMPT, request.client_context, run, members)
 
 
 async def record_response(live: LiveCall, request: RecordRequest) -> Json:
@@ -75,6 +75,7 @@ async def record_response(live: LiveCall, request: RecordRequest) -> Json:
     """
     media = _hosted(live)
     if request.barge_in:
+        live.expect_store()
         await live.operations.queue.cancel()
     limits = RecordLimits(
         initial_silence_s=request.initial_silence_s,
@@ -94,7 +95,7 @@ async def record_response(live: LiveCall, request: RecordRequest) -> Json:
         code, subcode, message = _RECORD_RESULTS[clip.reason]
         if code != 200:
             return Outcome.failure(code, subcode, message, **_no_clip(clip.reason))
-        ticket = live.services.recordings.add(live.id, clip.to_wav())
+        ticket = await live.services.recordings.add(live.id, clip.to_wav())
         return Outcome(
             OperationStatus.COMPLETED,
             code,
@@ -108,7 +109,7 @@ async def record_response(live: LiveCall, request: RecordRequest) -> Json:
         )
 
     members = _no_clip(RecordReason.CANCELED)
-    return _enqueue(live, operations.RECORD, request.client_context, run, members)
+    return await _enqueue(live, operations.RECORD, request.client_context, run, members)
 
 
 async def cancel_media_processing(live: LiveCall, client_context: str | None) -> Json:
@@ -117,10 +118,9 @@ async def cancel_media_processing(live: LiveCall, client_context: str | None) ->
     Raises: GraphError.
     """
     live.expect_established()
+    live.expect_store()
     await live.operations.queue.cancel()
-    return live.operations.create(
-        operations.CANCEL_MEDIA_PROCESSING, client_context, OperationStatus.COMPLETED
-    )
+    return live.operations.completed(operations.CANCEL_MEDIA_PROCESSING, client_context)
 
 
 async def subscribe_to_tone(live: LiveCall, client_context: str | None) -> Json:
@@ -130,9 +130,7 @@ async def subscribe_to_tone(live: LiveCall, client_context: str | None) -> Json:
     """
     _hosted(live).listen(True)
     live.operations.tones.subscribe()
-    return live.operations.create(
-        operations.SUBSCRIBE_TO_TONE, client_context, OperationStatus.COMPLETED
-    )
+    return live.operations.completed(operations.SUBSCRIBE_TO_TONE, client_context)
 
 
 async def send_dtmf_tones(live: LiveCall, request: SendDtmfRequest) -> Json:
@@ -144,7 +142,7 @@ async def send_dtmf_tones(live: LiveCall, request: SendDtmfRequest) -> Json:
 
     async def run() -> Outcome:
         if live.room.is_over:
-            return Outcome(OperationStatus.FAILED, *_TERMINATED, members)
+            return call_terminated(operations.SEND_DTMF_TONES)
         async with _speaker(live) as say:
             for index, name in enumerate(request.tones):
                 if index:
@@ -156,7 +154,7 @@ async def send_dtmf_tones(live: LiveCall, request: SendDtmfRequest) -> Json:
         return Outcome.success(completionReason=PlayReason.SUCCEEDED.value)
 
     members = {"completionReason": PlayReason.CANCELED.value}
-    return _enqueue(
+    return await _enqueue(
         live,
         operations.SEND_DTMF_TONES,
         request.client_context,
@@ -201,7 +199,7 @@ def _hosted(live: LiveCall) -> ServiceHostedMedia:
     return media
 
 
-def _enqueue(
+async def _enqueue(
     live: LiveCall,
     kind: str,
     client_context: str | None,
@@ -216,7 +214,7 @@ def _enqueue(
         queue.expect_room()
     except QueueFullError:
         raise errors.throttled(QUEUE_RETRY_S) from None
-    shown = live.operations.create(kind, client_context)
+    shown = await live.operations.create(kind, client_context)
     is_record = kind == operations.RECORD
     reason = RecordReason.UNSPECIFIED.value if is_record else PlayReason.UNKNOWN.value
     queue.put(
@@ -224,7 +222,7 @@ def _enqueue(
             shown["id"],
             run,
             canceled=Outcome(canceled_status, *_CANCELED, members),
-            terminated=Outcome(OperationStatus.FAILED, *_TERMINATED, members),
+            terminated=call_terminated(kind),
             failed=Outcome.failure(*_INTERNAL, **{**members, "completionReason": reason}),
         )
     )

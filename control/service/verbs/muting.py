@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...graph import operations
-from ...graph.operations import OperationStatus
 from ...graph.requests import MuteAllRequest
 from .people import expect_group, member_of_body, member_of_path
 
@@ -26,7 +25,7 @@ async def mute(live: LiveCall, participant_id: str, client_context: str | None) 
     """
     expect_group(live)
     live.conversation.set_muted(member_of_path(live, participant_id), server=True)
-    return _completed(live, operations.MUTE_PARTICIPANT, client_context)
+    return live.operations.completed(operations.MUTE_PARTICIPANT, client_context)
 
 
 async def mute_all(live: LiveCall, request: MuteAllRequest) -> Json:
@@ -43,11 +42,8 @@ async def mute_all(live: LiveCall, request: MuteAllRequest) -> Json:
         for member in members:
             live.conversation.set_muted(member, server=True)
     ids = list(request.participant_ids)
-    return live.operations.create(
-        operations.MUTE_PARTICIPANTS,
-        request.client_context,
-        OperationStatus.COMPLETED,
-        participants=ids,
+    return live.operations.completed(
+        operations.MUTE_PARTICIPANTS, request.client_context, participants=ids
     )
 
 
@@ -58,7 +54,7 @@ async def mute_self(live: LiveCall, client_context: str | None) -> Json:
     """
     expect_group(live)
     live.conversation.set_muted(live.member, server=True)
-    return _completed(live, operations.MUTE_PARTICIPANT, client_context)
+    return live.operations.completed(operations.MUTE_PARTICIPANT, client_context)
 
 
 async def unmute_self(live: LiveCall, client_context: str | None) -> Json:
@@ -68,8 +64,4 @@ async def unmute_self(live: LiveCall, client_context: str | None) -> Json:
     """
     expect_group(live)
     live.conversation.set_muted(live.member, client=False, server=False)
-    return _completed(live, operations.UNMUTE_PARTICIPANT, client_context)
-
-
-def _completed(live: LiveCall, kind: str, client_context: str | None) -> Json:
-    return live.operations.create(kind, client_context, OperationStatus.COMPLETED)
+    return live.operations.completed(operations.UNMUTE_PARTICIPANT, client_context)

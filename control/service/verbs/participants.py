@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ... import call_state as cs
 from ...graph import errors, operations
 from ...graph.errors import GraphError
-from ...graph.operations import OperationStatus, Outcome
+from ...graph.operations import Outcome
 from ...graph.requests import InviteRequest, Target
 from ..invitation import Answered, Failed, Invitation
 from ..member import Member
@@ -68,12 +68,19 @@ async def invite(live: LiveCall, request: InviteRequest) -> Json:
     if first.replaces_call_id is not None:
         return await _replace(live, first, first.replaces_call_id, request.client_context)
     timeout_s = live.services.settings.ringing_s
+    live.expect_store()
     invitations = [live.ring(target, timeout_s) for target in targets]
-    operation = live.operations.create(
-        operations.INVITE_PARTICIPANTS,
-        request.client_context,
-        participants=[_shown(invitation.target, invitation.id) for invitation in invitations],
-    )
+    try:
+        operation = await live.operations.create(
+            operations.INVITE_PARTICIPANTS,
+            request.client_context,
+            participants=[_shown(invitation.target, invitation.id) for invitation in invitations],
+        )
+    except BaseException:
+        # Nobody is rung by a request that was refused.
+        for invitation in invitations:
+            invitation.cancel("failed", cs.INTERNAL_FAILURE)
+        raise
     live.spawn(_follow(live, operation["id"], invitations))
     return operation
 
@@ -105,10 +112,14 @@ async def _follow(live: LiveCall, operation_id: str, invitations: Sequence[Invit
 async def _replace(
     live: LiveCall, target: Target, replaced_id: str, client_context: str | None
 ) -> Json:
-    party = await escalate(live, target, replaced_id)
-    operation = live.operations.create(
+    operation = await live.operations.create(
         operations.INVITE_PARTICIPANTS, client_context, participants=[_shown(target)]
     )
+    try:
+        party = await escalate(live, target, replaced_id)
+    except BaseException:
+        live.spawn(live.operations.withdraw(operation["id"]))
+        raise
     outcome = Outcome.success(participants=[_shown(target, party.member.participant_id)])
     live.spawn(live.operations.finish(operation["id"], outcome))
     return operation
@@ -168,9 +179,7 @@ async def add_large_gallery_view(live: LiveCall, client_context: str | None) -> 
     expect_admitted(live, "addLargeGalleryView")
     if live.conversation.has_gallery:
         raise errors.conflict("The call has a large gallery view already.")
-    operation = live.operations.create(
-        operations.ADD_LARGE_GALLERY_VIEW, client_context, OperationStatus.RUNNING
-    )
+    operation = await live.operations.create(operations.ADD_LARGE_GALLERY_VIEW, client_context)
     live.spawn(_show_gallery(live, operation["id"]))
     return operation
 

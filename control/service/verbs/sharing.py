@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...graph import errors, operations
-from ...graph.operations import OperationStatus
 from ...graph.participants import content_sharing_session
 from .people import expect_admitted, expect_group, visible_member
 
@@ -64,6 +63,4 @@ async def update_recording_status(live: LiveCall, status: str, client_context: s
     context = live.row.resource.get("incomingContext") or {}
     observed = visible_member(live, context.get("observedParticipantId") or "")
     live.conversation.set_recording(observed or live.member, status, live.member.identity)
-    return live.operations.create(
-        operations.UPDATE_RECORDING_STATUS, client_context, OperationStatus.COMPLETED
-    )
+    return live.operations.completed(operations.UPDATE_RECORDING_STATUS, client_context)

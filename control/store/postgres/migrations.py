@@ -130,4 +130,94 @@ MIGRATIONS: Final[tuple[bytes, ...]] = (
     );
     CREATE INDEX changes_subscription ON changes (subscription_id, sequence);
     """,
+    b"""
+    CREATE TABLE operations (
+        operation_id TEXT COLLATE "C" PRIMARY KEY,
+        call_id TEXT COLLATE "C" NOT NULL REFERENCES calls (call_id) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        client_context TEXT,
+        status TEXT NOT NULL,
+        revision BIGINT NOT NULL,
+        members TEXT NOT NULL
+    );
+    CREATE INDEX operations_call ON operations (call_id, revision);
+    CREATE TABLE conversations (
+        conversation_id TEXT COLLATE "C" PRIMARY KEY,
+        kind TEXT NOT NULL,
+        tenant_id TEXT NOT NULL,
+        organizer TEXT NOT NULL,
+        join_url TEXT,
+        app_ids TEXT NOT NULL,
+        seen_us BIGINT NOT NULL
+    );
+    CREATE TABLE participants (
+        conversation_id TEXT COLLATE "C" NOT NULL
+            REFERENCES conversations (conversation_id) ON DELETE CASCADE,
+        number BIGINT NOT NULL,
+        stay TEXT NOT NULL,
+        PRIMARY KEY (conversation_id, number)
+    );
+    """,
+    b"""
+    -- What came of a transaction is asked of the server: pg_xact_status.
+    ALTER TABLE holder DROP COLUMN commits;
+    """,
+    b"""
+    CREATE TABLE host_instances (
+        instance TEXT COLLATE "C" PRIMARY KEY,
+        incarnation TEXT NOT NULL,
+        url TEXT NOT NULL,
+        capacity BIGINT NOT NULL,
+        load DOUBLE PRECISION NOT NULL,
+        calls BIGINT NOT NULL,
+        is_draining INTEGER NOT NULL,
+        beat BIGINT NOT NULL
+    );
+    CREATE TABLE host_calls (
+        position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        lineage TEXT COLLATE "C" NOT NULL UNIQUE,
+        epoch BIGINT NOT NULL,
+        owner TEXT COLLATE "C",
+        app_id TEXT NOT NULL,
+        tenant_id TEXT NOT NULL,
+        call_id TEXT COLLATE "C",
+        media TEXT NOT NULL CHECK (media IN ('app', 'service')),
+        state TEXT NOT NULL,
+        is_over INTEGER NOT NULL,
+        resource TEXT NOT NULL,
+        peer TEXT NOT NULL,
+        joining TEXT NOT NULL,
+        saved_state TEXT,
+        reason TEXT,
+        changed_us BIGINT NOT NULL
+    );
+    CREATE INDEX host_calls_id ON host_calls (call_id);
+    CREATE INDEX host_calls_living ON host_calls (owner, position) WHERE is_over = 0;
+    CREATE INDEX host_calls_over ON host_calls (changed_us) WHERE is_over = 1;
+    CREATE TABLE host_inbox (
+        sequence BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        message_id TEXT COLLATE "C" NOT NULL UNIQUE,
+        call_id TEXT COLLATE "C" NOT NULL,
+        lineage TEXT COLLATE "C",
+        instance TEXT COLLATE "C" NOT NULL,
+        tenant_id TEXT NOT NULL,
+        is_applied INTEGER NOT NULL,
+        received_us BIGINT NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE INDEX host_inbox_waiting ON host_inbox (sequence) WHERE is_applied = 0;
+    CREATE INDEX host_inbox_received ON host_inbox (received_us);
+    CREATE TABLE host_requests (
+        position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        request_id TEXT COLLATE "C" NOT NULL UNIQUE,
+        instance TEXT COLLATE "C" NOT NULL,
+        asked_by TEXT COLLATE "C" NOT NULL,
+        is_taken INTEGER NOT NULL,
+        asked_us BIGINT NOT NULL,
+        body TEXT NOT NULL,
+        answer TEXT
+    );
+    CREATE INDEX host_requests_asked ON host_requests (instance, position) WHERE is_taken = 0;
+    CREATE INDEX host_requests_old ON host_requests (asked_us);
+    """,
 )

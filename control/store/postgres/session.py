@@ -1,55 +1,57 @@
-"""One connection that holds the database for this service, and the transactions on it."""
+"""One connection to PostgreSQL, and the transactions on it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, Protocol
 
 import psycopg
 from psycopg import errors
 from psycopg.adapt import Dumper
 from psycopg.pq import PipelineStatus, TransactionStatus
 
-from ..base import StoreError
-from ..engine import Parameters, Rows, T, Transaction
+from ..base import StoreAwayError, StoreError
+from ..batches import RETRY_AFTER_S, Work
+from ..engine import Parameters, Rows
 from .address import Address
-from .migrations import MAKE_SCHEMA, MAKE_VERSION, MIGRATIONS, SCHEMA
+from .holding import one
+from .migrating import migrate
+from .migrations import SCHEMA
 from .sql import translate
 
 STATEMENT_MS: Final = 5_000
-"""How long a statement may take, with its wait for locks: as SQLite waits for its one."""
+"""How long a statement may take."""
+LOCK_MS: Final = 1_000
+"""How long it may wait for who writes the same rows: as SQLite waits for its one file."""
+NEXT_LOCK_MS: Final = 50
+"""The same, once a lock was waited for in vain: those behind it have waited long enough."""
 IDLE_MS: Final = 30_000
 """After this the server gives up a transaction whose client says nothing."""
-HOLD_S: Final = 3.0
-"""How long to wait for another session to let go of the database: one that has just ended."""
-ASK_AGAIN_S: Final = 0.1
 TRIES: Final = 10
 """How often a transaction is tried that others got in the way of."""
+SETTLE_S: Final = 3.0
+"""How long to wait for the server to end the session whose transaction is in doubt."""
 
-LOCK: Final = (0x6D69786D, 1)
-"""The session lock of who holds the database: "mixm"."""
-MIGRATION_LOCK: Final = (0x6D69786D, 2)
-
+# The server notices within half a minute that a client's machine is gone, and frees its locks.
 _SETTINGS: Final[LiteralString] = (
     f"SET search_path = {SCHEMA}; SET statement_timeout = {STATEMENT_MS};"
-    f" SET lock_timeout = {STATEMENT_MS}; SET idle_in_transaction_session_timeout = {IDLE_MS};"
-    " SET client_encoding = 'UTF8'; SET synchronous_commit = 'on'"
+    f" SET lock_timeout = {LOCK_MS}; SET idle_in_transaction_session_timeout = {IDLE_MS};"
+    " SET client_encoding = 'UTF8'; SET synchronous_commit = 'on';"
+    " SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
 )
-# NULL, which fails, where another service has taken the database.
-_COUNT: Final = b"UPDATE holder SET commits = CASE WHEN instance = %s THEN %s::bigint END"
-_OTHER: Final = b"""
-    SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'this machine'),
-        to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-    FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-    WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s
-        AND l.objsubid = 2
-        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""
+# Reading a whole small table would be in the way of everybody who writes a row of it.
+SHARING: Final = b"SET enable_seqscan = off"
+_HURRY: Final[LiteralString] = f"SET LOCAL lock_timeout = {NEXT_LOCK_MS}"
+_BEGIN: Final = b"BEGIN ISOLATION LEVEL SERIALIZABLE"
+_WRITTEN: Final = b"SELECT pg_current_xact_id_if_assigned()::text"
+_LATE: Final = (errors.LockNotAvailable, errors.QueryCanceled)
+_OTHERS: Final = (errors.SerializationFailure, errors.DeadlockDetected)
 
 
 class LostError(Exception):
@@ -57,15 +59,27 @@ class LostError(Exception):
 
 
 class InDoubtError(Exception):
-    """The connection broke as transaction number ``commits`` was committed: it may be written."""
+    """The connection broke as the transaction ``xid`` was committed: it may be written."""
 
-    def __init__(self, message: str, commits: int, result: Any) -> None:
+    def __init__(self, message: str, xid: str) -> None:
         super().__init__(message)
-        self.commits, self.result = commits, result
+        self.xid = xid
 
 
-class TakenOverError(StoreError):
-    """Another service worked with the database meanwhile: this one's calls are not in it now."""
+class _WorkFailedError(Exception):
+    """One of several works failed: they are all undone, to be done one by one."""
+
+
+class Hold(Protocol):
+    """What a session holds of the database for as long as it lives."""
+
+    def take(self, connection: psycopg.Connection, name: str) -> None:
+        """Take it. Raises: StoreError when another has it."""
+        ...
+
+    def expect_own(self, connection: psycopg.Connection) -> None:
+        """See that it was nobody else's meanwhile. Raises: StoreError."""
+        ...
 
 
 class _TruthDumper(Dumper):
@@ -94,36 +108,30 @@ class _Found:
 
 
 class _Transaction:
-    """A :class:`~..engine.Transaction` that notes whether it changed something."""
+    """A :class:`~..engine.Transaction`; in a *pipeline*, answers come when they are looked at."""
 
-    def __init__(self, connection: psycopg.Connection, pipeline: psycopg.Pipeline) -> None:
+    def __init__(
+        self, connection: psycopg.Connection, pipeline: psycopg.Pipeline | None = None
+    ) -> None:
         self._connection, self._pipeline = connection, pipeline
-        self.has_written = False
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Rows:
-        statement = translate(sql)
-        self.has_written |= statement.writes
-        return _Found(self._connection.execute(statement.sql, parameters), self._pipeline)
+        cursor = self._connection.execute(translate(sql), parameters)
+        return cursor if self._pipeline is None else _Found(cursor, self._pipeline)
 
     def executemany(self, sql: str, parameters: Sequence[Parameters], /) -> None:
         statement = translate(sql)
         for row in parameters:
-            self.has_written |= statement.writes
-            self._connection.execute(statement.sql, row)
+            self._connection.execute(statement, row)
 
 
 class Session:
-    """A connection that holds the database's lock. Thread: the store's, but for ``break_off``.
+    """A connection with its *hold* on the database. Thread: the store's, but for ``break_off``."""
 
-    *instance* names the service for as long as it runs. Each transaction that writes counts up
-    the row that names the holder: after a break it says what was committed, and where another
-    service has taken the database over meanwhile, nothing more is written.
-    """
-
-    def __init__(self, address: Address, instance: str) -> None:
-        """Connect. Raises: psycopg.Error when that fails."""
-        self._address, self._instance = address, instance
-        parameters = address.with_name(instance)
+    def __init__(self, address: Address, token: str) -> None:
+        """Connect; *token* tells this store's sessions from others'. Raises: psycopg.Error."""
+        self._address = address
+        parameters = address.with_name(token)
         self._name: str = parameters["application_name"]
         self._lock = threading.Lock()
         self._is_sound = True
@@ -132,85 +140,164 @@ class Session:
             fileno=os.dup(self._connection.pgconn.socket)
         )
 
-    def prepare(self) -> None:
-        """Hold the database and migrate it.
+    def prepare(self, hold: Hold, *, is_shared: bool) -> None:
+        """Take the hold and migrate the database.
 
-        Raises: StoreError when it is held by another, of a later version, or nothing may be made
-            in it; psycopg.Error when the connection breaks.
+        Raises: StoreError when it is another's, of a later version, or nothing may be made in it;
+            psycopg.Error when the connection breaks.
         """
-        self._connection.adapters.register_dumper(bool, _TruthDumper)
-        self._connection.execute(_SETTINGS)
-        self._hold()
-        self._migrate()
-
-    def claim(self) -> None:
-        """Say that from now on the database is this service's: its first session does."""
-        self._connection.execute(
-            b"INSERT INTO holder (instance, commits) VALUES (%s, 0) ON CONFLICT (is_only)"
-            b" DO UPDATE SET instance = excluded.instance, commits = 0",
-            (self._instance,),
-        )
-
-    def commits(self) -> int:
-        """Return how many transactions of this service were committed.
-
-        Raises: TakenOverError when another one has claimed the database since.
-        """
-        row = self._connection.execute(b"SELECT instance, commits FROM holder").fetchone()
-        if row is None or row[0] != self._instance:
-            raise self._taken_over()
-        return int(row[1])
-
-    def transact(self, work: Callable[[Transaction], T], commits: int) -> tuple[T, int]:
-        """Do *work* as one transaction; return what it did and how many were committed now.
-
-        *commits* is how many were before.
-        Raises: LostError, InDoubtError; StoreError, TakenOverError: nothing was written.
-        """
-        for last in (*(False,) * (TRIES - 1), True):
-            try:
-                return self._try(work, commits)
-            except (errors.SerializationFailure, errors.DeadlockDetected) as error:
-                # Somebody else wrote to the same rows: by hand, for services hold the lock.
-                if last:
-                    raise StoreError(f"the store failed: {self._address.clean(error)}") from error
-        raise AssertionError("unreachable")
-
-    def _try(self, work: Callable[[Transaction], T], commits: int) -> tuple[T, int]:
         connection = self._connection
-        may_be_written = False
+        connection.adapters.register_dumper(bool, _TruthDumper)
+        connection.execute(_SETTINGS)
+        hold.take(connection, self._name)
+        migrate(connection, self._address)
+        if is_shared:
+            connection.execute(SHARING)
+        hold.expect_own(connection)
+
+    def is_committed(self, xid: str) -> bool:
+        """Say what came of the transaction *xid* of an earlier session of this store.
+
+        Raises: psycopg.Error when the server cannot say, or not yet.
+        """
+        until_s = time.monotonic() + SETTLE_S
+        while True:
+            try:
+                status = one(self._connection, b"SELECT pg_xact_status(%s::xid8)", (xid,))
+            except errors.InvalidParameterValue:
+                return False  # Of the future: this server, a former replica, never had it.
+            if status != "in progress":
+                return bool(status == "committed")
+            # The server has not noticed yet that we are gone.
+            self._connection.execute(
+                b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                b" WHERE application_name = %s AND pid <> pg_backend_pid()",
+                (self._name,),
+            )
+            if time.monotonic() > until_s:
+                raise psycopg.OperationalError(f"transaction {xid} is still in progress")
+            time.sleep(0.05)
+
+    def probe(self) -> None:
+        """See whether the server answers. Raises: LostError."""
+        try:
+            self._connection.execute(b"SELECT 1")
+        except psycopg.Error as error:
+            raise LostError(self._address.clean(error)) from error
+
+    def transact(self, works: Sequence[Work]) -> None:
+        """Do *works* as one transaction, each undone alone where it fails.
+
+        Raises: LostError, InDoubtError; StoreAwayError: nothing was written.
+        """
+        do = self._at_once if len(works) > 1 else self._alone
+        for number in range(TRIES):
+            try:
+                self._try(works, do)
+            except _WorkFailedError:
+                do = self._one_by_one
+            except _OTHERS as error:
+                words = self._address.clean(error)
+                # The more often, the longer: the others want to be done too.
+                time.sleep(random.uniform(0.0, 0.005 * 2 ** min(number, 5)))  # noqa: S311
+            else:
+                return
+        for work in works:
+            work.fail(StoreAwayError(f"others were in the way {TRIES} times: {words}"))
+
+    def _try(self, works: Sequence[Work], do: Callable[[Sequence[Work]], None]) -> None:
+        connection, xid = self._connection, None
         if not self._is_sound:
             raise LostError("the connection is out of step")
         try:
             try:
-                # One way there and back for all that need not be looked at before the end.
-                with connection.pipeline() as pipeline:
-                    connection.execute(b"BEGIN ISOLATION LEVEL SERIALIZABLE")
-                    transaction = _Transaction(connection, pipeline)
-                    result = work(transaction)
-                    if transaction.has_written:
-                        commits += 1
-                        connection.execute(_COUNT, (self._instance, commits))
-                        may_be_written = True
-                    done = connection.execute(b"COMMIT")
-                _expect_commit(done)
+                do(works)
+                # Known before it is committed, so that its outcome can be asked for.
+                xid = one(connection, _WRITTEN)
+                _expect_commit(connection.execute(b"COMMIT"))
             except BaseException:
                 self._roll_back()
                 raise
-        except psycopg.Error as error:
-            others = (errors.SerializationFailure, errors.DeadlockDetected)
-            if self._is_sound and isinstance(error, others):
+        except _OTHERS as error:
+            if self._is_sound:
                 raise
-            if isinstance(error, errors.NotNullViolation) and error.diag.table_name == "holder":
-                raise self._taken_over() from error
-            words = self._address.clean(error)
+            raise self._broken(error, xid) from error
+        except _AloneFailedError as failed:
+            if not self._is_sound:
+                raise LostError("the connection is out of step") from failed
+            works[0].fail(failed.error)
+        except psycopg.Error as error:
+            if self._is_sound and _is_short(error):
+                words = f"the store at {self._address.shown} is away: {self._address.clean(error)}"
+                raise StoreAwayError(words, RETRY_AFTER_S) from error
             if self._is_sound and not isinstance(error, errors.ReadOnlySqlTransaction):
-                raise StoreError(f"the store failed: {words}") from error
+                raise StoreAwayError(str(self._problem(error)), RETRY_AFTER_S) from error
             # A server that only reads has lost its place to another: find that one.
-            if may_be_written:
-                raise InDoubtError(words, commits, result) from error
-            raise LostError(words) from error
-        return result, commits
+            raise self._broken(error, xid) from error
+
+    def _broken(self, error: Exception, xid: str | None) -> Exception:
+        words = self._address.clean(error)
+        return LostError(words) if xid is None else InDoubtError(words, xid)
+
+    def _at_once(self, works: Sequence[Work]) -> None:
+        """Do all, one way there and back for what need not be looked at before the end."""
+        connection = self._connection
+        try:
+            with connection.pipeline() as pipeline:
+                connection.execute(_BEGIN)
+                for work in works:
+                    work.run(_Transaction(connection, pipeline))
+        except Exception as error:
+            if self._concerns_all(error):
+                raise
+            raise _WorkFailedError from error
+
+    def _alone(self, works: Sequence[Work]) -> None:
+        """Do the only one: what fails in it is known to be its own."""
+        connection = self._connection
+        try:
+            with connection.pipeline() as pipeline:
+                connection.execute(_BEGIN)
+                works[0].run(_Transaction(connection, pipeline))
+        except Exception as error:
+            if self._concerns_all(error):
+                raise
+            raise _AloneFailedError(self._problem(error)) from error
+
+    def _one_by_one(self, works: Sequence[Work]) -> None:
+        """Do each in a savepoint, so that one which fails is undone alone."""
+        connection = self._connection
+        connection.execute(_BEGIN)
+        for work in works:
+            connection.execute(b"SAVEPOINT work")
+            try:
+                work.run(_Transaction(connection))
+            except Exception as error:
+                if self._concerns_all(error):
+                    raise
+                connection.execute(b"ROLLBACK TO SAVEPOINT work")
+                work.fail(self._problem(error))
+                if isinstance(error, _LATE):
+                    connection.execute(_HURRY)
+            connection.execute(b"RELEASE SAVEPOINT work")
+
+    def _concerns_all(self, error: Exception) -> bool:
+        """Whether *error* is of the transaction or the connection, and not of one work."""
+        if self._connection.closed:
+            return True
+        if not isinstance(error, psycopg.Error):
+            return False
+        return _is_short(error) or isinstance(error, (*_OTHERS, errors.ReadOnlySqlTransaction))
+
+    def _problem(self, error: Exception) -> Exception:
+        """Return what who asked for a work that failed with *error* is told."""
+        if not isinstance(error, psycopg.Error):
+            return error
+        words = f"the store failed: {self._address.clean(error)}"
+        late = isinstance(error, _LATE)
+        problem = StoreAwayError(words, RETRY_AFTER_S) if late else StoreError(words)
+        problem.__cause__ = error
+        return problem
 
     def _roll_back(self) -> None:
         """End what runs, if the connection still can; without it, the server does."""
@@ -237,72 +324,20 @@ class Session:
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _taken_over(self) -> TakenOverError:
-        return TakenOverError(
-            f"another call service has worked with {self._address.shown} since: start this one"
-            " again when the other has ended"
-        )
-
-    def _hold(self) -> None:
-        """Take the lock; end what the server still has of an earlier session of this service."""
-        connection, until_s = self._connection, time.monotonic() + HOLD_S
-        while not _one(connection, b"SELECT pg_try_advisory_lock(%s, %s)", LOCK):
-            other = connection.execute(_OTHER, LOCK).fetchone()
-            if other is not None and other[1] == self._name:
-                connection.execute(b"SELECT pg_terminate_backend(%s)", (other[0],))
-            if time.monotonic() > until_s:
-                who = "another session" if other is None else f"{other[1]!r} at {other[2]}"
-                since = "" if other is None else f" since {other[3]}"
-                raise StoreError(
-                    f"{self._address.shown} is in use by {who}{since}: a database is one call"
-                    " service's"
-                )
-            time.sleep(ASK_AGAIN_S)
-
-    def _migrate(self) -> None:
-        connection, shown = self._connection, self._address.shown
-        try:
-            version = _version(connection)
-            if version > len(MIGRATIONS):
-                raise StoreError(
-                    f"{shown} is of version {version}, this program knows up to {len(MIGRATIONS)}"
-                )
-            if version < len(MIGRATIONS):
-                _migrate(connection)
-        except errors.InsufficientPrivilege as error:
-            raise StoreError(
-                f"{shown}: its user may not make or use the schema {SCHEMA}"
-                f" ({self._address.clean(error)}): GRANT CREATE ON DATABASE to it"
-            ) from error
-
 
 def _expect_commit(done: psycopg.Cursor) -> None:
     if done.statusmessage != "COMMIT":
         raise psycopg.OperationalError(f"COMMIT was answered with {done.statusmessage!r}")
 
 
-def _version(connection: psycopg.Connection) -> int:
-    """Return the version of the tables; 0: there are none."""
-    table = f"{SCHEMA}.version"
-    if _one(connection, b"SELECT to_regclass(%s)", (table,)) is None:
-        return 0
-    return int(_one(connection, b"SELECT version FROM version", ()))
+def _is_short(error: psycopg.Error) -> bool:
+    """Whether the server has no room: on its disk, in its memory."""
+    return error.sqlstate is not None and error.sqlstate.startswith("53")
 
 
-def _migrate(connection: psycopg.Connection) -> None:
-    with connection.transaction():
-        connection.execute(b"SELECT pg_advisory_xact_lock(%s, %s)", MIGRATION_LOCK)
-        version = _version(connection)
-        if version == 0:
-            # Somebody else may have made it for a user who may not.
-            if _one(connection, b"SELECT to_regnamespace(%s)", (SCHEMA,)) is None:
-                connection.execute(MAKE_SCHEMA)
-            connection.execute(MAKE_VERSION)
-        for script in MIGRATIONS[version:]:
-            connection.execute(script)
-        connection.execute(b"UPDATE version SET version = %s", (len(MIGRATIONS),))
+class _AloneFailedError(Exception):
+    """The only work of a transaction failed with ``error``."""
 
-
-def _one(connection: psycopg.Connection, sql: bytes, parameters: Sequence[object]) -> Any:
-    row = connection.execute(sql, parameters).fetchone()
-    return None if row is None else row[0]
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -16,21 +15,13 @@ _PARTS: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement in PostgreSQL's words, and whether it changes something."""
-
-    sql: bytes
-    writes: bool
-
-
 @lru_cache(maxsize=256)
-def translate(sql: str) -> Statement:
+def translate(sql: str) -> bytes:
     """Return *sql*, which has SQLite's placeholders, in PostgreSQL's words.
 
     Raises: ValueError for a numbered placeholder, which psycopg has not.
     """
-    return Statement(_PARTS.sub(_part, sql).encode(), not sql.lstrip().startswith("SELECT"))
+    return _PARTS.sub(_part, sql).encode()
 
 
 def _part(found: re.Match[str]) -> str:

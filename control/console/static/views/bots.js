@@ -31,6 +31,27 @@ export function BotsView() {
     <//>`;
 }
 
+const STATES = { alive: ["good", "Alive"], draining: ["warn", "Draining"], silent: ["bad", "Silent"] };
+
+function Fleet({ bot }) {
+  return html`
+    <table class="small-text bot-fleet">
+      <caption class="visually-hidden">Hosts of ${bot.name}</caption>
+      <thead><tr><th scope="col">Host</th><th scope="col">State</th><th scope="col">Calls</th>
+        <th scope="col">Load</th></tr></thead>
+      <tbody>${bot.instances.map((host) => html`
+        <tr key=${host.name}>
+          <th scope="row" class="truncate">${host.name}${host.isAsked && html` <span class="quiet">(this one)</span>`}</th>
+          <td><${Chip} is=${STATES[host.state][0]}>${STATES[host.state][1]}<//></td>
+          <td>${host.calls} of ${host.capacity}</td>
+          <td>${Math.round(100 * host.loadRatio)} %</td></tr>`)}</tbody>
+    </table>
+    ${bot.ownedCalls.length > 0 && html`<details class="small-text"><summary>Who has which call</summary>
+      <ul class="bot-owners">${bot.ownedCalls.map((call) => html`
+        <li key=${call.callId ?? call.title}>${call.title || call.callId}${" "}
+          <span class="quiet">${call.owner ?? "offered to all"}, ${call.state}</span></li>`)}</ul></details>`}`;
+}
+
 const Bot = memo(({ bot, live }) => {
   const [isPlacing, setPlacing] = useState(false);
   return html`
@@ -52,6 +73,7 @@ const Bot = memo(({ bot, live }) => {
       ${live.length > 0 && html`<ul class="small-text bot-calls">${live.slice(0, 5).map((row) => html`
         <li key=${row.id}><a href=${href("calls", row.id)}>${row.title}</a></li>`)}
         ${live.length > 5 && html`<li class="quiet">and ${live.length - 5} more</li>`}</ul>`}
+      ${bot.instances.length > 0 && html`<${Fleet} bot=${bot} />`}
       <div class="row bot-actions"><button type="button" onClick=${() => setPlacing(true)}
         aria-label=${`Place ${bot.name} in a call`}><${Icon} name="plus" />Place in a call</button></div>
       ${isPlacing && html`<${PlaceBot} botId=${bot.name} onClose=${() => setPlacing(false)} />`}

@@ -1,0 +1,1 @@
+"""Bot hosts beside each other: who lives, who has which call, and who goes on with it."""
