@@ -34,6 +34,7 @@ MICROSOFT_ACS_METADATA: Final = f"{MICROSOFT_ACS_ISSUER}/calling/.well-known/acs
 
 
 MAX_INSTANCE_CHARS: Final = 64
+_INSTANCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
 def default_instance(state_dir: Path) -> str:
@@ -130,7 +131,7 @@ class HostSettings(SettingsSection):
     """The PostgreSQL database of a fleet, ``postgresql://user:password@host:5432/database``: its
     hosts take over each other's calls. By default the store is a file of SQLite's in
     ``state_dir``, for one host."""
-    instance: str = Field(default="", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$")
+    instance: str = ""
     """The host's name among those of a fleet, the same after a restart; it is part of the address
     that its calls are told at. By default this machine's name and six digits of ``state_dir``."""
     capacity_calls: int = Field(default=200, ge=1, le=100_000)
@@ -154,6 +155,17 @@ class HostSettings(SettingsSection):
         if url is not None and not url.get_secret_value().startswith(schemes):
             raise ValueError("expected postgresql://user:password@host:5432/database")
         return url
+
+    @field_validator("instance")
+    @classmethod
+    def _check_instance(cls, name: str) -> str:
+        # Part of a URL, of a NOTIFY and of logs: nothing has to be escaped in any of them.
+        if name and _INSTANCE.match(name) is None:
+            raise ValueError(
+                f"expected up to {MAX_INSTANCE_CHARS} of A-Z, a-z, 0-9, '.', '_' and '-', a letter"
+                " or digit first"
+            )
+        return name
 
     @field_validator("acs_connection_string")
     @classmethod

@@ -374,7 +374,7 @@ class Node:
             bot=self.bot,
             users={},
             addresses=lambda: Addresses(
-                "app", TENANT, f"https://{name}.test/api/calls", f"wss://{name}.test/media"
+                "app", TENANT, f"https://{name}.test/api/calls/{name}", f"wss://{name}.test/media"
             ),
             admission=self.admission,
             keeping=self.keeping,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mixminus.media.plugins.errors import PluginError
 
     from ..config.errors import ConfigError
+    from ..store.base import StoreError
 
 OK: Final = 0
 FAILED: Final = 1
@@ -49,6 +50,15 @@ def plugin_error(exc: PluginError) -> CliError:
     if isinstance(exc, UnknownPluginError):
         return CliError(str(exc), NOT_FOUND)
     return CliError(str(exc), USAGE if isinstance(exc, PluginConfigError) else FAILED)
+
+
+def store_error(exc: StoreError) -> CliError:
+    """Return why a store cannot be used; a URL that cannot be read is a wrong setting."""
+    from ..store.base import NoStoreError, StoreUrlError
+
+    if isinstance(exc, NoStoreError):
+        return CliError(str(exc), NOT_FOUND)
+    return CliError(str(exc), USAGE if isinstance(exc, StoreUrlError) else FAILED)
 
 
 def settings_error(exc: ConfigError | ValidationError | SettingsError) -> CliError:

@@ -39,9 +39,9 @@ def instances(state_dir: HostState = STATE_DIR, as_json: JsonOption = False) -> 
             one["instance"] + (" (asked)" if one["instance"] == told["instance"] else ""),
             _state(one),
             f"{one['rows']}/{one['capacity']}",
-            f"{100 * one['load']:.0f} %",
+            f"{100 * one['load']:.0f} %" if one["isAlive"] else "-",
             str(one["beat"]),
-            one["url"],
+            printable(one["url"]),
         ]
         for one in told["instances"]
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from .errors import (
     CliError,
     plugin_error,
     settings_error,
+    store_error,
 )
 
 if TYPE_CHECKING:
@@ -132,7 +134,7 @@ def start_errors(*, files: bool = True) -> Iterator[None]:
             raise
         raise CliError(_why(exc)) from exc
     except StoreError as exc:
-        raise CliError(str(exc)) from exc
+        raise store_error(exc) from exc
 
 
 async def until_terminated(work: Coroutine[Any, Any, Result]) -> Result:
@@ -183,6 +185,9 @@ async def drained(operation: Operation, signals: Signals) -> None:
 def _why(exc: OSError) -> str:
     """Return what failed, and on which file if it was one."""
     what = exc.strerror or str(exc)
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        # It comes from a write, which does not know its file.
+        what += ": make room where the state directory is (--state), and start again"
     return what if exc.filename is None else f"{exc.filename}: {what}"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from .collector import held
 from .config_option import ConfigOption
 from .errors import USAGE, CliError
 from .media_options import MediaPort, MediaPublicAddress, media_settings
@@ -91,26 +92,33 @@ def serve(
     # What was not said is the file's or the environment's to say, or the default.
     said = {name: value for name, value in options.items() if value is not None}
 
-    from ..config.sources import SettingsSources
-    from ..devfile import DevFile
-    from ..host import Bot
-    from .running import load_bot_file, log_to_stderr, run_serving, start_errors
-    from .together import Plan, serve_until_stopped
+    with held():
+        from ..config.sources import SettingsSources
+        from ..devfile import DevFile
+        from ..host import Bot
+        from .running import load_bot_file, log_to_stderr, run_serving, start_errors
+        from .together import Plan, serve_until_stopped
 
-    with log_to_stderr() as logs:
-        bot = Bot() if bot_file is None else load_bot_file(bot_file)
-        with start_errors():
-            sources = SettingsSources.read(config)
-            plan = Plan(sources, logs.follow(sources.operation()), sources.console(), bot, said)
-            if dev_file is not None:
-                plan.host = sources.host(dev=DevFile.load(dev_file), **said)
-                _warn_of_silence(plan.host.graph_base_url, dev_file)
-            elif from_env:
-                plan.host = sources.host(**said)
-            else:
-                plan.service = sources.service(**plan.share_state(), **media)
-        plan.redactor = logs.redactor
-        return run_serving(lambda signals: serve_until_stopped(signals, plan, _started, as_json))
+        with log_to_stderr() as logs:
+            bot = Bot() if bot_file is None else load_bot_file(bot_file)
+            with start_errors():
+                sources = SettingsSources.read(config)
+                plan = Plan(sources, logs.follow(sources.operation()), sources.console(), bot, said)
+                if dev_file is not None:
+                    plan.host = sources.host(dev=DevFile.load(dev_file), **said)
+                    _warn_of_silence(plan.host.graph_base_url, dev_file)
+                elif from_env:
+                    plan.host = sources.host(**said)
+                else:
+                    plan.service = sources.service(**plan.share_state(), **media)
+                if plan.host is not None and plan.host.instance and not plan.operation.instance:
+                    # Hosts of one machine are told apart in logs and traces, too.
+                    named = plan.operation.model_copy(update={"instance": plan.host.instance})
+                    plan.operation = logs.follow(named)
+            plan.redactor = logs.redactor
+            return run_serving(
+                lambda signals: serve_until_stopped(signals, plan, _started, as_json)
+            )
 
 
 def _warn_of_silence(url: str, dev_file: Path) -> None:
@@ -137,7 +145,8 @@ def _started(running: Running) -> Started:
     host, service, state_dir = running.host, running.service, running.state_dir
     assert host is not None
     started = Started(
-        {"bot": host.bot.name, "host": host.url, "state": str(state_dir)},
+        {"bot": host.bot.name, "host": host.url, "state": str(state_dir)}
+        | {"phases": running.operation.phases.described()},
         [f"{host.bot.name} at {host.url}; calls: mixminus call list --state {state_dir}"],
     )
     if service is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .collector import held
 from .config_option import ConfigOption
 from .media_options import MediaPort, MediaPublicAddress, media_settings
 from .output import JsonLinesOption
@@ -44,22 +45,25 @@ def service(
 
     Example: mixminus service --state /var/lib/mixminus --port 9440
     """
-    from ..config.sources import SettingsSources
-    from .running import log_to_stderr, run_serving, start_errors
-    from .together import Plan, serve_until_stopped
+    with held():
+        from ..config.sources import SettingsSources
+        from .running import log_to_stderr, run_serving, start_errors
+        from .together import Plan, serve_until_stopped
 
-    with log_to_stderr("error" if quiet else None) as logs:
-        options = {"state_dir": state_dir, "port": port, "bind": bind, "host": host}
-        said = {name: value for name, value in options.items() if value is not None}
-        with start_errors():
-            sources = SettingsSources.read(config)
-            plan = Plan(sources, logs.follow(sources.operation()), sources.console())
-            plan.service = sources.service(
-                **said, **media_settings(media_port, media_public_address)
+        with log_to_stderr("error" if quiet else None) as logs:
+            options = {"state_dir": state_dir, "port": port, "bind": bind, "host": host}
+            said = {name: value for name, value in options.items() if value is not None}
+            with start_errors():
+                sources = SettingsSources.read(config)
+                plan = Plan(sources, logs.follow(sources.operation()), sources.console())
+                plan.service = sources.service(
+                    **said, **media_settings(media_port, media_public_address)
+                )
+            describe = None if quiet else _started
+            plan.redactor = logs.redactor
+            return run_serving(
+                lambda signals: serve_until_stopped(signals, plan, describe, as_json)
             )
-        describe = None if quiet else _started
-        plan.redactor = logs.redactor
-        return run_serving(lambda signals: serve_until_stopped(signals, plan, describe, as_json))
 
 
 def _started(running: Running) -> Started:

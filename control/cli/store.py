@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from .errors import FAILED, CliError
+from .errors import FAILED, USAGE, CliError, store_error
 from .output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
@@ -49,9 +49,10 @@ def check(
         if store.startswith(URLS):
             checked: Checked = postgres_module("copying").check_database(store)
         else:
+            _expect_file(store)
             checked = check_file(Path(store))
     except StoreError as exc:
-        raise CliError(str(exc)) from None
+        raise store_error(exc) from None
     if as_json:
         print_json(
             {
@@ -93,15 +94,28 @@ def copy(
     from ..store.base import StoreError
     from ..store.opening import postgres_module
 
+    _expect_file(str(source))
     try:
         rows = asyncio.run(postgres_module("copying").copy_store(source, target))
     except StoreError as exc:
-        raise CliError(str(exc)) from None
+        raise store_error(exc) from None
     if as_json:
         print_json({"rows": rows})
         return
     _print_rows(rows)
     print(f"{sum(rows.values())} rows copied")
+
+
+def _expect_file(name: str) -> None:
+    """Refuse a URL where a file is wanted, and say nothing of it: there may be a password in it."""
+    scheme, _, rest = name.partition(":")
+    # A path that came as one has lost a slash.
+    if rest.startswith("/") and scheme.isalnum() and len(scheme) > 1:
+        raise CliError(
+            "expected a file of SQLite's, or postgresql://user@host:port/database where a database"
+            f" is taken, got a {scheme}: URL",
+            USAGE,
+        )
 
 
 def _print_rows(rows: dict[str, int]) -> None:

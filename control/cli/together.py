@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..config.sections import HOST, SERVICE
 from ..console.consolefile import CONSOLE_FILE_NAME
+from .collector import release
 from .output import is_terminal, print_event
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ async def serve_until_stopped(
         with start_errors():
             running = await start(stack, plan)
         signals.started()
+        release()
         if describe is not None:
             started = describe(running)
             _say_where_the_console_is(running, started)

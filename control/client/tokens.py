@@ -186,6 +186,9 @@ class ClientCredentials:
             answer = application.acquire_token_for_client([GRAPH_SCOPE])
         except requests.RequestException as exc:
             raise TokenError("unreachable", f"{authority}: {type(exc).__name__}") from exc
+        except msal.exceptions.MsalError as exc:
+            # What msal says of a 5xx: that one may pass, as nobody who answers.
+            raise TokenError("unreachable", f"{authority}: {exc}") from exc
         except ValueError as exc:
             # msal's word for an authority that answers with something else than metadata.
             raise TokenError("invalid_authority", f"{authority}: {exc}") from exc

@@ -352,6 +352,8 @@ class InstanceView(Shown):
 class OwnedCallView(Shown):
     """A living call of a bot and the host that has it; None while it is offered to all."""
 
+    lineage: str
+    """Its name through all its rejoins."""
     call_id: str | None
     owner: str | None
     title: str

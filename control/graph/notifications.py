@@ -5,10 +5,11 @@ Source: Microsoft Graph, create call (notifications) and commsNotification.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from .enums import ChangeType
 
@@ -16,6 +17,12 @@ Json = dict[str, Any]
 
 COLLECTION_TYPE = "#microsoft.graph.commsNotifications"
 ITEM_TYPE = "#microsoft.graph.commsNotification"
+
+
+MAX_ID_CHARS: Final = 512
+"""Far more than any id of a call or of what hangs under it has."""
+_ABSURD: Final = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff]")
+"""What no id has: control characters (a database may not take them), spaces, half surrogates."""
 
 
 class NotificationError(ValueError):
@@ -42,6 +49,11 @@ class Notification:
 def normal_id(identifier: str) -> str:
     """Return an id in the form in which ids compare: URLs may write them upper-case, undashed."""
     return identifier.replace("-", "").casefold()
+
+
+def is_plain_id(text: str) -> bool:
+    """Say whether *text* can be an id at all: a bounded text of visible characters."""
+    return len(text) <= MAX_ID_CHARS and _ABSURD.search(text) is None
 
 
 def build_envelope(notifications: Sequence[Notification], callback_uri: str) -> Json:
@@ -90,11 +102,18 @@ def _parse_item(item: object, index: int) -> Notification:
     folded = [part.casefold() for part in parts]
     if "calls" not in folded or folded.index("calls") + 1 >= len(parts):
         raise NotificationError(f"{where}.resourceUrl: expected /communications/calls/{{id}}")
+    # No store takes anything else for an id, and no log.
+    for part in parts:
+        if not is_plain_id(part):
+            raise NotificationError(f"{where}.resourceUrl: expected ids, got {part[:40]!r}")
     data = item.get("resourceData")
     if not isinstance(data, dict | list):
         raise NotificationError(
             f"{where}.resourceData: expected an object or a list, got {type(data).__name__}"
         )
+    shown = data.get("id") if isinstance(data, dict) else None
+    if isinstance(shown, str) and not is_plain_id(shown):
+        raise NotificationError(f"{where}.resourceData.id: expected an id, got {shown[:40]!r}")
     with suppress(ValueError):  # Kept as it came: a newer service may know more of them.
         change = ChangeType(change.casefold())
     return Notification(change, tuple(parts[folded.index("calls") + 1 :]), data)

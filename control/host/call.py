@@ -363,8 +363,9 @@ class HostedCall(CallView, CallMedia, CallTruth, KeptCall, CallVerbs):
 
     async def _watch_link(self, session: MediaSession) -> None:
         reason = await session.transport_lost
-        if not await self._waits.ends_within(LINK_LOSS_GRACE_S):
-            log.warning("call %s: the media link is gone (%s): hanging up", self.id, reason)
+        is_over = await self._waits.ends_within(LINK_LOSS_GRACE_S)
+        if not is_over and not await self._around.go_on(self):
+            log.warning("call %s: the media link is gone (%s): it is left", self.id, reason)
             await self.leave()
 
     # The bot.

@@ -39,7 +39,8 @@ from .call_facts import peer_of
 from .durable import CallKeep
 from .errors import HostBusyError
 from .keeping import HostKeeping
-from .names import KnownNames, instance_of
+from .link_loss import go_on_anew
+from .names import KnownNames, callback_of, instance_of
 from .parts import DELTA_ROSTER, MediaKind, Peer, Surroundings
 from .plugins import HostPlugins
 from .prompts import Playable, PromptFiles
@@ -81,6 +82,8 @@ class HostCalls(KnownNames, CallReceiving):
         """The host's store, and who the host is in it; None for calls that nobody rejoins."""
         self.on_found: Callable[[HostCallRow, CallInfo], None] | None = None
         self.on_released: Callable[[Sequence[Notification]], None] = lambda notifications: None
+        self.on_link_lost: Callable[[HostCallRow], None] | None = None
+        """Called with a call of ours that lost its media, and is to be joined again."""
         self._journal = Journal("host") if journal is None else journal
         self.on_ended: Callable[[HostedCall], None] | None = None
         """Called with each call that is over, while all of it can still be looked at."""
@@ -134,7 +137,7 @@ class HostCalls(KnownNames, CallReceiving):
     def is_left(self, call_id: str) -> bool:
         """Say whether this host has let go of the call of that id: it is another's to ask for."""
         call = self.get(call_id)
-        return normal_id(call_id) in self._left if call is None else call.is_left_alone
+        return normal_id(call_id) in self._left if call is None else call.is_anothers
 
     def report(self, call_id: str) -> CallReport | None:
         """Report on a living call, or on one of the last ended ones."""
@@ -287,11 +290,12 @@ class HostCalls(KnownNames, CallReceiving):
         surroundings = Surroundings(
             self._bot,
             client,
-            self._addresses().callback_uri,
+            callback_of(self._addresses(), None if keep is None else keep.lineage),
             self._open_session,
             self._drop_session,
             self.prompts,
             self._on_ended,
+            self._go_on,
             self._recordings,
             self._plugins,
             self.totals,
@@ -332,6 +336,10 @@ class HostCalls(KnownNames, CallReceiving):
         self.concerns.add_session(session.session_id)
         return session
 
+    async def _go_on(self, call: HostedCall) -> bool:
+        client, begin = self._client_of(call.tenant_id), self.on_link_lost
+        return await go_on_anew(call, client, self.can_join_again, begin)
+
     async def _drop_session(self, session: MediaSession) -> None:
         self._forget_session(session)
         await session.close()
@@ -347,7 +355,7 @@ class HostCalls(KnownNames, CallReceiving):
         age_s = call.states[-1].at_ms / 1000
         self.totals.end(call.result, age_s, bot_failed=call.bot_error is not None)
         self._ended[normal_id(call.id)] = _report(call)
-        if call.is_left_alone:
+        if call.is_anothers:
             self._left[normal_id(call.id)] = None
             if len(self._left) > MAX_LEFT:
                 del self._left[next(iter(self._left))]

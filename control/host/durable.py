@@ -64,7 +64,7 @@ class CallKeep:
         self._applied: list[int] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
-        self._is_slow = False
+        self._is_slow = self._has_ended = False
         self.is_away = False
         """Whether the store did not take what was noted, and it is tried again."""
         self.is_offered = False
@@ -108,23 +108,30 @@ class CallKeep:
 
     async def settle(self) -> None:
         """Wait a little until what was noted so far is in the store; not while that is slow."""
-        if not self._is_slow and not await self.written(SETTLE_S) and not self.is_away:
-            self._is_slow = not self._is_held
-            log.warning("call %s: the store is slow: its handlers go on", self._row.call_id)
+        if self._is_slow or await self.written(SETTLE_S):
+            return
+        if not (self.is_away or self._is_held):
+            self._is_slow = True
+            log.warning(
+                "call %s: the store takes longer than %.1f s: its handlers go on",
+                self._row.call_id,
+                SETTLE_S,
+            )
 
-    async def written(self, timeout_s: float = WRITTEN_S) -> bool:
+    async def written(self, timeout_s: float = WRITTEN_S, *, past_offer: bool = False) -> bool:
         """Wait until what was noted so far is in the store; False when it is not, for now.
 
-        It is not while the store is away, and will not be when another host has the call.
+        It is not while the store is away, and will not be when another host has the call. While
+        the call is offered that is open: with *past_offer* it is waited for what comes of it.
         """
         wanted = self._noted
         self._start()
         try:
             async with asyncio.timeout(timeout_s):
-                while self._written < wanted and not (self.is_away or self._is_held):
-                    waiter = asyncio.get_running_loop().create_future()
-                    self._waiters.append(waiter)
-                    await waiter
+                while self._written < wanted and not (self.is_away or self.is_lost):
+                    if self.is_offered and (self._has_ended or not past_offer):
+                        break
+                    await self._next_news()
         except TimeoutError:
             return False
         return self._written >= wanted
@@ -165,7 +172,13 @@ class CallKeep:
             return False
         self._row = replace(self._row, epoch=claimed.epoch, owner=claimed.owner)
         self._start()
+        self._wake()
         return True
+
+    def call_ended(self) -> None:
+        """Let go of who waits for what comes of an offer: the call has ended here."""
+        self._has_ended = True
+        self._wake()
 
     def discard(self) -> None:
         """Write nothing more. What a store that was away did not take was never there."""
@@ -207,6 +220,11 @@ class CallKeep:
         if is_idle and not self.is_written and not self._is_held:
             self._task = self._keeper.run(self)
 
+    async def _next_news(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
@@ -215,7 +233,10 @@ class CallKeep:
 
     async def _wait_back(self, exc: StoreError) -> None:
         if not self.is_away:
-            log.warning("call %s: not written yet: %s", self._row.call_id, exc)
+            # That it is away the store itself says, once for all calls.
+            level = logging.DEBUG if isinstance(exc, StoreAwayError) else logging.WARNING
+            name = self._row.call_id or f"of lineage {self.lineage}"
+            log.log(level, "call %s: not written yet: %s", name, exc)
         self.is_away = True
         self._wake()
         wait_s = exc.retry_after_s if isinstance(exc, StoreAwayError) else LONGEST_RETRY_S

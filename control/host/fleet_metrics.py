@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from ..operation.metrics import Families
 
 if TYPE_CHECKING:
+    from ..store.stats import StoreStats
     from .fleet.fleet import HostFleet
 
 
-def collect_fleet(families: Families, fleet: HostFleet) -> None:
+def collect_fleet(families: Families, fleet: HostFleet, store: StoreStats) -> None:
     """Say who else is there, as this host sees it, and what became of calls that came back."""
     living = fleet.watch.living
     draining = sum(row.is_draining for row in living)
@@ -25,4 +26,5 @@ def collect_fleet(families: Families, fleet: HostFleet) -> None:
     families.histogram("mixminus_rejoin_seconds", fleet.rejoin.times.distribution())
     families.count("mixminus_calls_handed_over_total", fleet.moving.moved)
     families.count("mixminus_standstills_total", fleet.fence.standstills)
+    families.count("mixminus_host_stale_writes_total", store.stale)
     families.state("mixminus_fence_open", fleet.fence.is_open)

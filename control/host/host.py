@@ -191,6 +191,7 @@ class BotHost:
                 and what the certificate's files or addresses may raise as OSError.
         """
         check_paths(self.settings)
+        self.operation.phases.end("process")
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._tokens.close)
             stack.push_async_callback(self._graph.close)
@@ -205,6 +206,7 @@ class BotHost:
             await stack.enter_async_context(self.recordings)
             stack.push_async_callback(self.keeping.close)
             await self.keeping.open()
+            self.operation.phases.end("store")
             counted = HttpCounts(CallRequests(create_app(self), self.operation.traces), ROLE)
             for source in (self._metrics, counted):
                 self.operation.metrics.add_source(source)
@@ -217,6 +219,7 @@ class BotHost:
             )
             stack.push_async_callback(server.stop)
             self._port = await server.start()
+            self.operation.phases.end("server")
             host_file = self._host_file().save(self.settings.state_dir)
             stack.callback(host_file.unlink, missing_ok=True)
             stack.push_async_callback(self.fleet.close)
@@ -224,6 +227,7 @@ class BotHost:
             stack.push_async_callback(self.inbox.close)
             stack.push_async_callback(self.fleet.stop_taking)
             await self.fleet.start()
+            self.operation.phases.end("calls")
             self.inbox.start()
             stack.push_async_callback(self.streams.close)
             if self.acs is not None:
@@ -241,7 +245,7 @@ class BotHost:
             self.health.is_started = True
             stack.callback(setattr, self.health, "is_started", False)
             self._stack = stack.pop_all()
-        log.info("bot host %r at %s", self.bot.name, self.url)
+        log.info("bot host %r at %s, instance %s", self.bot.name, self.url, self.fleet.instance)
         return self
 
     async def __aexit__(self, *error: object) -> None:

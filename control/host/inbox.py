@@ -22,7 +22,7 @@ from ..graph.notifications import (
     parse_envelope,
 )
 from ..operation.call_context import Concern, concerning, request_span
-from ..store.base import StoreError
+from ..store.base import StoreAwayError, StoreError
 from ..store.host_base import Inbound, InboxRow
 from .call_facts import Delivery, incoming_call
 from .calls import HostCalls
@@ -38,6 +38,8 @@ SWEEP_EVERY_S: Final = 5.0
 MAX_DONE: Final = 65_536
 """Numbers that are remembered as done: a look that began before may still show them."""
 MAX_MESSAGE_ID_CHARS: Final = 200
+MAX_WAITING: Final = 20_000
+"""Notifications that wait here at once: one more is not accepted, so that it is sent again."""
 
 
 class CallInbox:
@@ -58,6 +60,8 @@ class CallInbox:
         self.place = place or (lambda: keeping.instance)
         self._taken: set[int] = set()
         self._done: OrderedDict[int, None] = OrderedDict()
+        self._left = 0
+        """How many waited in the store at the last look, and nobody here had taken them."""
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
@@ -83,16 +87,19 @@ class CallInbox:
         message_id: str | None,
         *,
         instance: str | None = None,
+        lineage: str | None = None,
     ) -> None:
         """Put *notifications*, which came as the post *message_id*, into the store; hand them on.
 
         Without an id each is taken for a new one. *instance* is the host whose address it was
-        posted to: that one asked for the call, should no host have it yet. Returns once they are
-        in the store.
+        posted to: that one asked for the call, should no host have it yet; *lineage* the call that
+        the address was made for, should nobody know its id yet. Returns once they are in the store.
         Raises: StoreAwayError when it takes nothing now, StoreError; then none of them is taken.
         """
         if not notifications:
             return
+        if self.waiting + len(notifications) > MAX_WAITING:
+            raise StoreAwayError(f"the inbox is full: {self.waiting} notifications wait in it")
         post = _post_id(message_id)
         messages = [
             Inbound(
@@ -101,6 +108,8 @@ class CallInbox:
                 tenant_id,
                 build_envelope([notification], "")["value"][0],
                 to=self._addressee(notification, instance),
+                lineage=lineage,
+                app_id=self._keeping.app_id,
             )
             for index, notification in enumerate(notifications)
         ]
@@ -116,7 +125,8 @@ class CallInbox:
         Raises: StoreError.
         """
         store = self._keeping.store
-        for row in await store.waiting(self._keeping.instance):
+        rows = await store.waiting(self._keeping.instance)
+        for row in rows:
             if self._is_known(row.sequence):
                 continue
             notification = self._read(row)
@@ -130,6 +140,12 @@ class CallInbox:
                         self._keeping.drop(row.sequence)
                     continue
             self._deliver(row)
+        self._left = sum(not self._is_known(row.sequence) for row in rows)
+
+    @property
+    def waiting(self) -> int:
+        """How many notifications wait: with calls here, or for one to be here."""
+        return len(self._taken) + self._left
 
     def _addressee(self, notification: Notification, instance: str | None) -> str | None:
         return instance if incoming_call(notification) is None else self.place()
@@ -139,6 +155,9 @@ class CallInbox:
             self._woken.clear()
             try:
                 await self.sweep()
+            except StoreAwayError as exc:
+                # Said once by the store itself.
+                log.debug("what waits in the store is not looked at for now: %s", exc)
             except StoreError as exc:
                 log.warning("what waits in the store is not looked at for now: %s", exc)
             try:
@@ -151,7 +170,7 @@ class CallInbox:
         if self._is_known(row.sequence) or (notification := self._read(row)) is None:
             return
         self._taken.add(row.sequence)
-        letter = Letter.of(notification, row.sequence)
+        letter = Letter.of(notification, row.sequence, row.lineage)
         with concerning(Concern(plain_id(letter), request=request_span())):
             delivery = self._calls.deliver(letter, row.tenant_id)
         match delivery:
@@ -182,8 +201,9 @@ class CallInbox:
         """Have them looked at again later: the store still has them."""
         for notification in notifications:
             sequence = sequence_of(notification)
-            if sequence is not None:
+            if sequence is not None and sequence in self._taken:
                 self._taken.discard(sequence)
+                self._left += 1
 
     def _be_done(self, sequences: Collection[int]) -> None:
         for sequence in sequences:

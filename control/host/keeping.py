@@ -50,7 +50,7 @@ class HostKeeping:
         self, instance: str, app_id: str, open_store: Callable[[], Awaitable[HostStore]]
     ) -> None:
         self.instance = instance
-        self._app_id, self._open_store = app_id, open_store
+        self.app_id, self._open_store = app_id, open_store
         self._store: HostStore | None = None
         self._tasks: dict[asyncio.Task[None], CallKeep] = {}
         self._dropped: set[int] = set()
@@ -115,7 +115,7 @@ class HostKeeping:
             lineage=lineage,
             epoch=1,
             owner=self.instance,
-            app_id=self._app_id,
+            app_id=self.app_id,
             tenant_id=tenant_id,
             call_id=call_id,
             media=media,
@@ -167,15 +167,29 @@ class HostKeeping:
         """
         await self.store.save_call(replace(row, is_over=True, reason=reason))
 
-    async def find(self, info: CallInfo) -> HostCallRow | None:
+    async def find(
+        self, info: CallInfo, tenant_id: str, told: str | None = None
+    ) -> HostCallRow | None:
         """Return the row of the call that the service describes: by its id, or by its media's name.
 
+        Media of the service's have none: *told* is the lineage at whose address word of it came. It
+        says where to look, and no more: a row of another application or tenant than *tenant_id*,
+        or of a call that has an id, is not the one.
         Raises: StoreError.
         """
         row = await self.store.call_of(info.id)
         if row is None and (lineage := _lineage_of(info)) is not None:
             row = await self.store.lineage(lineage)
+        if row is None and told is not None:
+            asked = await self.store.lineage(told)
+            if asked is not None and self._is_unanswered(asked, tenant_id):
+                row = asked
         return row
+
+    def _is_unanswered(self, row: HostCallRow, tenant_id: str) -> bool:
+        """Say whether *row* is of a call of ours in that tenant, of which the id is not known."""
+        asked, found = (self.app_id, tenant_id), (row.app_id, row.tenant_id)
+        return row.call_id is None and [*map(str.casefold, asked)] == [*map(str.casefold, found)]
 
     def drop(self, sequence: int) -> None:
         """Have done with a row of the inbox that is about no call of this host."""

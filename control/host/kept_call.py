@@ -37,7 +37,7 @@ class KeptCall:
     _keep: CallKeep | None
     _mirror: CallMirror
     _waits: CallWaits
-    _is_left_alone = False
+    _is_left_alone = _goes_on_here = False
 
     @property
     def keep(self) -> CallKeep | None:
@@ -59,32 +59,39 @@ class KeptCall:
         """What the bot last gave :meth:`save_state`, also in another process; None before."""
         return None if self._keep is None else copy.deepcopy(self._keep.row.saved_state)
 
-    async def save_state(self, value: Any) -> None:
+    async def save_state(self, value: Any) -> bool:
         """Keep *value*, JSON of at most 64 kB, for whoever goes on with this call.
 
-        Returns once it is in the store. Raises: ValueError when it is no JSON, or too long;
-        TimeoutError while the store is away: it is written when that is back; RuntimeError when
-        the host keeps nothing of this call, or another host has it.
+        Returns True once it is in the store; False while that is away or takes longer than 5 s: it
+        is written when the store is back, and lost should the host die before. While the host
+        drains and offers the call to others it is waited for whose the call is.
+        Raises: ValueError when it is no JSON, or too long; CallEndedError when another host has the
+        call: it goes on there, with what was saved before; RuntimeError when the host keeps nothing
+        of this call.
         """
-        if self._keep is None or self._keep.is_lost:
+        keep = self._keep
+        if keep is None:
             raise RuntimeError(f"call {self.id}: nothing is kept of it by this host")
-        self._keep.note(saved_state=_checked_state(value))
-        if not await self._keep.written():
-            if self._keep.is_lost:
-                raise RuntimeError(f"call {self.id}: another host has it")
-            raise TimeoutError(f"call {self.id}: the store is away: its state is written later")
+        keep.note(saved_state=_checked_state(value))
+        while not await keep.written(past_offer=True):
+            if keep.is_lost or (keep.is_offered and self._waits.is_ending):
+                raise self._waits.over(f"call {self.id}: its state is not saved")
+            if not keep.is_offered:
+                return False
+        return True
 
     @property
-    def is_left_alone(self) -> bool:
-        """Whether it was let go of: it may go on at another host, under the same id."""
-        return self._is_left_alone
+    def is_anothers(self) -> bool:
+        """Whether it was let go of to others: it may go on there, under the same id."""
+        return self._is_left_alone and not self._goes_on_here
 
-    def let_go(self, reason: str) -> None:
+    def let_go(self, reason: str, *, goes_on_here: bool = False) -> None:
         """End the call in this process alone: it goes on at another host, or may.
 
-        Nothing is asked of the service, and its media are closed without a goodbye.
+        With *goes_on_here* at this one, as a call of its own. Nothing is asked of the service, and
+        its media are closed without a goodbye.
         """
-        self._is_left_alone = True
+        self._is_left_alone, self._goes_on_here = True, goes_on_here
         self._end(reason)
 
     @property
@@ -125,7 +132,10 @@ class KeptCall:
             self._keep.note(media=media, joining=joining_of("incoming", body))
 
     def _note_kept_end(self, reason: str) -> None:
-        if self._keep is None or self._is_left_alone or self._keep.is_offered:
+        if self._keep is None:
+            return
+        if self._is_left_alone or self._keep.is_offered:
+            self._keep.call_ended()
             return
         self._keep.note(
             state=CallState.TERMINATED.value,

@@ -25,6 +25,7 @@ from .call_concerns import CallConcerns
 from .call_facts import Addresses
 from .durable import CallKeep
 from .keeping import HostKeeping, kept_resource
+from .names import callback_of
 from .parts import MediaKind, Peer, media_of
 from .prompts import Playable, PromptFiles
 from .strangers import Strangers
@@ -100,6 +101,7 @@ class CallMaking:
                 hosted = media_of(session, prompts, in_default_mix=in_default_mix)
                 body, keep = write(hosted), None
                 if self.keeping is not None:
+                    body["callbackUri"] = callback_of(self._addresses(), lineage)
                     keep = await self.keeping.begin(
                         body, hosted, kind=kind, lineage=lineage, peer=peer
                     )
@@ -240,7 +242,7 @@ class CallMaking:
     def _joining_body(self, row: HostCallRow, media: Media) -> Body:
         addresses = self._addresses()
         body = call_body(
-            callback_uri=addresses.callback_uri,
+            callback_uri=callback_of(addresses, row.lineage),
             media=media,
             source=Identity.application(addresses.app_id, self._bot.name),
             tenant_id=row.tenant_id,

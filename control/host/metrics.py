@@ -73,7 +73,7 @@ class HostSource:
         collect_plugins(families, ROLE, sums, host.plugins.stuck_s())
         self._collect_webhook(families)
         collect_store(families, ROLE, host.keeping.store.stats)
-        collect_fleet(families, host.fleet)
+        collect_fleet(families, host.fleet, host.keeping.store.stats)
         self._collect_requests(families)
         self._collect_streams(families)
         self._collect_recordings(families)

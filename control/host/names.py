@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 
 from ..client.models import Identity
@@ -38,7 +39,9 @@ class KnownNames:
             if name.casefold() == wanted:
                 return join_url
         names = ", ".join(self._meetings) or "none"
-        raise UnknownMeetingError(f"no meeting {subject!r}: known are {names}")
+        raise UnknownMeetingError(
+            f"no meeting {subject!r}: known are {names}; others by their link or joinMeetingId"
+        )
 
 
 def instance_of(addresses: Addresses, bot_name: str) -> Identity:
@@ -52,3 +55,22 @@ def instance_of(addresses: Addresses, bot_name: str) -> Identity:
             " MIXMINUS_APPLICATION_INSTANCE_ID, or source"
         )
     return Identity.application_instance(addresses.application_instance_id, bot_name)
+
+
+def callback_of(addresses: Addresses, lineage: str | None) -> str:
+    """Return where the service tells of the call of *lineage*; None: of one that is not kept.
+
+    The lineage is in it, so that a call whose creation was never answered is known by its first
+    word, whoever has its media.
+    """
+    return addresses.callback_uri if lineage is None else f"{addresses.callback_uri}/{lineage}"
+
+
+def read_lineage(part: str) -> str | None:
+    """Return the lineage that *part* of a path is, as it is written in the store; None: none."""
+    try:
+        lineage = str(uuid.UUID(part))
+    except ValueError:
+        return None
+    # Only as it is written in the callback URI: braces, "urn:uuid:" and the like are no part of it.
+    return lineage if lineage == part.lower() else None

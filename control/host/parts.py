@@ -66,6 +66,8 @@ class Surroundings:
     drop_session: Callable[[MediaSession], Awaitable[None]]
     prompts: PromptFiles
     on_ended: Callable[[HostedCall], None]
+    go_on: Callable[[HostedCall], Awaitable[bool]]
+    """Goes on without a call's media link; False when that call has to be hung up."""
     recordings: HostRecordings | None = None
     plugins: HostPlugins | None = None
     totals: CallTotals = field(default_factory=CallTotals)

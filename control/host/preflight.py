@@ -24,6 +24,7 @@ def check_paths(settings: HostSettings) -> None:
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else str(exc)
             raise _error("acs_keys_file", f"{settings.acs_keys_file}: {why}") from None
+    _check_writable("state_dir", settings.state_dir)
     if settings.recording_gate != "never":
         _check_writable("recordings_dir", settings.recordings_path)
 

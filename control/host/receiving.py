@@ -151,7 +151,11 @@ class CallReceiving(CallMaking):
         return await self._client_of(tenant_id).get(call_id)
 
     async def _adopt(
-        self, info: CallInfo, tenant_id: str, waiting: Callable[[], Sequence[Notification]]
+        self,
+        info: CallInfo,
+        tenant_id: str,
+        lineage: str | None,
+        waiting: Callable[[], Sequence[Notification]],
     ) -> None:
         """Follow a call that this host did not make, and hand it what was told of it meanwhile.
 
@@ -159,8 +163,11 @@ class CallReceiving(CallMaking):
         a call is followed, and neither kept alive nor ended by this host. A call that is in the
         store is rejoined, or another host's, or one that its maker has given up.
         """
-        row = None if self.keeping is None else await self.keeping.find(info)
-        if row is not None:
+        row = None
+        if self.keeping is not None:
+            row = await self.keeping.find(info, tenant_id, lineage)
+        # Other word of it may have come first: then it stands here by now.
+        if row is not None and self.get(info.id) is None:
             if await self._meet_again(row, info, tenant_id):
                 self.on_released(waiting())
             else:

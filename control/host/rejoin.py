@@ -60,6 +60,12 @@ class Outcome(StrEnum):
     """Another host was first."""
 
 
+class BackCall(Protocol):
+    """A call that stands again: ``HostedCall``."""
+
+    id: str
+
+
 class BackCalls(Protocol):
     """What makes calls of rows: ``HostCalls``."""
 
@@ -67,7 +73,7 @@ class BackCalls(Protocol):
         """Say whether the row has a meeting to join."""
         ...
 
-    async def join_again(self, row: HostCallRow) -> Any:
+    async def join_again(self, row: HostCallRow) -> BackCall:
         """Join it with new media."""
         ...
 
@@ -116,6 +122,11 @@ class Rejoin:
         """The lineages that are being brought back now."""
         return frozenset(self._busy)
 
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The lineages of which word is awaited: their creation was never answered."""
+        return frozenset(self._awaited)
+
     def found(self, row: HostCallRow, info: CallInfo) -> bool:
         """Take word of a call whose creation was never answered; False when none is awaited."""
         waiter = self._awaited.get(row.lineage)
@@ -146,7 +157,8 @@ class Rejoin:
                 f"call of {seen.owner or 'nobody'} in epoch {seen.epoch}: {outcome.value}",
                 {"lineage": seen.lineage, "owner": seen.owner, "outcome": outcome.value},
             )
-            log.info("call %s: %s (it was %s's)", seen.call_id, outcome.value, seen.owner)
+            whose = "ours" if seen.owner == self._instance else f"{seen.owner or 'nobody'}'s"
+            log.info("call %s, which was %s: %s", seen.call_id, whose, outcome.value)
         if outcome not in (Outcome.TAKEN, Outcome.CLOSED):
             self._on_back()
         return outcome
@@ -236,7 +248,14 @@ class Rejoin:
         # First that it is tried, for whoever would have to go on after us in the middle of it.
         row = replace(row, reason=JOINING)
         await self._store().save_call(row)
-        await self._calls.join_again(replace(row, reason=None))
+        back = await self._calls.join_again(replace(row, reason=None))
+        self._journal.record(
+            "state",
+            back.id,
+            f"came back in epoch {row.epoch}: it was call {old_id} before",
+            {"lineage": row.lineage, "before": old_id},
+        )
+        log.info("call %s: goes on as call %s, epoch %d", old_id, back.id, row.epoch)
         if is_there:
             try:
                 await client.delete(old_id)
@@ -267,6 +286,7 @@ class Rejoin:
                 await self._sleep(LONGEST_RETRY_S)
                 continue
             self._journal.record("state", row.call_id, f"closed: {reason}")
+            log.info("call %s: does not come back: %s", row.call_id, reason)
             return Outcome.CLOSED
 
 

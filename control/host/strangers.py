@@ -18,7 +18,7 @@ from ..client.errors import CLIENT_ERRORS
 from ..client.models import CallInfo
 from ..graph.notifications import Notification, normal_id
 from ..store.base import StoreError
-from .letters import sequence_of
+from .letters import lineage_of, sequence_of
 
 log = logging.getLogger("mixminus.control.host")
 
@@ -32,14 +32,17 @@ _UNDASHED: Final = re.compile(r"[0-9A-Fa-f]{32}\Z")
 class Strangers:
     """The calls that are being asked about. Thread: the loop's.
 
-    *adopt* takes over a call that there is, and what waits for it; *release* what cannot be told
-    from whose it is, for now; *drop* what is about nobody.
+    *adopt* takes over a call that there is, with its tenant, the lineage that its first word came
+    for, and what waits for it; *release* what cannot be told from whose it is, for now; *drop* what
+    is about nobody.
     """
 
     def __init__(
         self,
         ask: Callable[[str, str], Awaitable[CallInfo | None]],
-        adopt: Callable[[CallInfo, str, Callable[[], list[Notification]]], Awaitable[None]],
+        adopt: Callable[
+            [CallInfo, str, str | None, Callable[[], list[Notification]]], Awaitable[None]
+        ],
         release: Callable[[Sequence[Notification]], None],
         drop: Callable[[Notification], None],
     ) -> None:
@@ -78,7 +81,8 @@ class Strangers:
             return False
         self._waiting[key] = [notification]
         task = asyncio.create_task(
-            self._find(key, plain_id(notification), tenant_id), name=f"stranger {key}"
+            self._find(key, plain_id(notification), tenant_id, lineage_of(notification)),
+            name=f"stranger {key}",
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -91,11 +95,11 @@ class Strangers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _find(self, key: str, call_id: str, tenant_id: str) -> None:
+    async def _find(self, key: str, call_id: str, tenant_id: str, lineage: str | None) -> None:
         try:
             call = await self._ask(call_id, tenant_id)
             if call is not None and call.id:
-                await self._adopt(call, tenant_id, lambda: self._waiting.pop(key, []))
+                await self._adopt(call, tenant_id, lineage, lambda: self._waiting.pop(key, []))
                 return
         except (*CLIENT_ERRORS, StoreError) as exc:
             log.warning("call %s is not ours, and nobody says whose: %s", call_id, exc)

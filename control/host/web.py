@@ -15,13 +15,14 @@ from mixminus.media.transports.link import LinkError, LinkGrant, accept_link
 
 from ..client.keys import KeysUnavailableError
 from ..client.webhook import TokenRefusedError, parse_notifications
-from ..graph.notifications import NotificationError
+from ..graph.notifications import NotificationError, is_plain_id
 from ..operation.call_context import enter_concern, step, watch_frames
 from ..operation.metrics import add_metrics
 from ..store.base import StoreAwayError, StoreError
 from .acs_routes import add_acs
 from .admin import add_admin
 from .calls import Delivery
+from .names import read_lineage
 from .prompts import PROMPTS_PATH
 from .replies import RequestRefusedError, read_body
 from .sockets import AsgiSocket
@@ -69,8 +70,10 @@ def _add_error_bodies(app: FastAPI) -> None:
 
 def _add_webhook(app: FastAPI, host: BotHost) -> None:
     # With the name of the host that asked for the call, for who routes by it; any host takes it.
+    # With the call's lineage, by which it is found when the answer to its creation never came.
     @app.post(CALLBACK_PATH)
     @app.post(f"{CALLBACK_PATH}/{{instance}}")
+    @app.post(f"{CALLBACK_PATH}/{{instance}}/{{lineage}}")
     async def notifications(request: Request) -> Response:
         """Take notifications of the call service: checked, stored, acknowledged, then applied."""
         counters = host.webhook_counters
@@ -87,11 +90,17 @@ def _add_webhook(app: FastAPI, host: BotHost) -> None:
             raise RequestRefusedError(
                 503, "serviceNotAvailable", str(exc), retry_after_s=exc.retry_after_s
             ) from None
+        lineage = _lineage_of(request)
         try:
             parsed = parse_notifications(await read_body(request))
         except NotificationError as exc:
             counters.malformed += 1
             raise RequestRefusedError(400, "invalidRequest", str(exc)) from None
+        instance = request.path_params.get("instance")
+        if instance is not None and not is_plain_id(instance):
+            counters.malformed += 1
+            message = f"expected the name of a host in the address, got {instance[:40]!r}"
+            raise RequestRefusedError(400, "invalidRequest", message)
         taken, are_busy = [], False
         for notification in parsed:
             counters.received += 1
@@ -114,7 +123,8 @@ def _add_webhook(app: FastAPI, host: BotHost) -> None:
                 taken,
                 caller.tenant_id,
                 request.headers.get(MESSAGE_ID),
-                instance=request.path_params.get("instance"),
+                instance=instance,
+                lineage=lineage,
             )
         except StoreError as exc:
             counters.unkept += len(taken)
@@ -126,6 +136,19 @@ def _add_webhook(app: FastAPI, host: BotHost) -> None:
         if are_busy:
             raise _busy(host)
         return Response(status_code=202)
+
+
+def _lineage_of(request: Request) -> str | None:
+    """Return the lineage in the path, if that has one. Raises: RequestRefusedError."""
+    part = request.path_params.get("lineage")
+    if part is None:
+        return None
+    if (lineage := read_lineage(part)) is None:
+        message = (
+            f"expected the lineage of a call, a GUID, at the end of the path, got {part[:64]!r}"
+        )
+        raise RequestRefusedError(404, "itemNotFound", message)
+    return lineage
 
 
 def _busy(host: BotHost) -> RequestRefusedError:

@@ -47,6 +47,10 @@ LIBRARIES: Final = (
 never below warning, whatever the level. What they do say is redacted as all is."""
 
 
+NOISY: Final = ("psycopg",)
+"""It warns of what the store sees, tries again and tells itself, in words of its own."""
+
+
 class Logs:
     """One handler on the root logger, which takes secrets out of every line. Enter it once.
 
@@ -130,6 +134,8 @@ class Logs:
             self._set_level(name, level)
         for name in LIBRARIES:
             self._set_level(name, max(level, logging.WARNING))
+        for name in NOISY:
+            self._set_level(name, logging.ERROR)
 
     def _set_level(self, name: str, level: int) -> None:
         logger = logging.getLogger(name)

@@ -11,6 +11,7 @@ from .admission import Admission
 from .metrics import AdmissionSource, EngineSource, Metrics
 from .redaction import LogRedactor, secrets_of
 from .settings import OperationSettings
+from .start_phases import StartPhases
 from .traces import Traces
 
 
@@ -40,6 +41,8 @@ class Operation:
         self.metrics.add_source(EngineSource(platform))
         self.metrics.add_source(AdmissionSource(self.admission))
         self._busy: dict[object, Callable[[], int]] = {}
+        self.phases = StartPhases()
+        """How long the process's start took, and what of it; roles say where they are."""
 
     async def __aenter__(self) -> Self:
         """Begin to sample the load, and how late the loop is."""

@@ -21,7 +21,8 @@ class OperationSettings(SettingsSection):
     """One line of text or one JSON object a message; auto: text on a terminal, else JSON."""
 
     instance: str = Field(default="", max_length=200)
-    """What this process is called in logs and traces; empty: the name of the machine."""
+    """What this process is called in logs and traces; empty: ``host.instance`` if that is set, else
+    the name of the machine."""
 
     drain_s: float = Field(default=30.0, ge=0)
     """How long after SIGTERM calls may go on before they are ended."""

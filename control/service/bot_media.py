@@ -57,6 +57,11 @@ class BotMedia:
         return self._descriptor is not None
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it was cut or closed: what fails after that is no news of the bot's host."""
+        return self._is_closed
+
+    @property
     def descriptor(self) -> MediaSessionDescriptor | None:
         """What the application says of its media; None when they are the service's."""
         return self._descriptor
@@ -91,6 +96,7 @@ class BotMedia:
             for info in self._config.prefetch:
                 live.spawn(self._services.prompts.of(live.app_id).prefetch(info))
             return
+        self._expect_open()
         try:
             with step("media link", "client"):
                 link = await reach(live, self._descriptor)
@@ -98,7 +104,7 @@ class BotMedia:
             raise BotMediaError(str(error)) from error
         if self._is_closed:
             await link.close()
-            raise BotMediaError("the call is over")
+        self._expect_open()
         self._link = link
         watch_frames(link.counters)
         self.gauge.follow(link)
@@ -110,6 +116,10 @@ class BotMedia:
                 self._lost(live, link, cs.MediaLost(future.result()))
 
         link.closed.add_done_callback(closed)
+
+    def _expect_open(self) -> None:
+        if self._is_closed:
+            raise BotMediaError("the call is over")
 
     def tone_heard(self, key: str) -> None:
         """Tell the bot, over its link, that another party pressed *key*."""

@@ -49,7 +49,7 @@ class Callers:
         self.invitations: dict[tuple[str, str], UserInvitation] = {}
         self._parties: dict[Key, CallerParty] = {}
         self._earlier: dict[Key, list[CallerParty]] = {}
-        """Those in whose place a later one counts, which are in their conversations all the same."""
+        """Those in whose place a later one counts; they are in their conversations as before."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving: set[asyncio.Task[None]] = set()
         services.switchboard.on_device_gone = self.device_gone

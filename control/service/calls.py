@@ -294,6 +294,14 @@ class CallBook:
             in_lobby=in_lobby,
             in_default_mix=request.media.in_default_mix,
         )
+        before = claim.member_in(room, member.kind, member.identity_id)
+        if before is not None:
+            # Nobody is to be heard, or seen, by being in a later epoch.
+            room.conversation.set_muted(
+                member, client=before.client_muted, server=before.server_muted
+            )
+            if before.hidden:
+                room.conversation.hide(member)
         claim.entered(member)
         identity = self._identity(call_id, participant_id, room, app)
         resource = call_resource(request, identity, shown_config(request.media))

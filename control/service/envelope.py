@@ -82,7 +82,9 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(StoreError)
     async def store_error(request: Request, error: StoreError) -> JSONResponse:
-        log.error("request-id %s: %s", request.scope[IDS]["request-id"], error)
+        # That it is away the store itself says, once: not each request that comes meanwhile.
+        level = logging.DEBUG if isinstance(error, StoreAwayError) else logging.ERROR
+        log.log(level, "request-id %s: %s", request.scope[IDS]["request-id"], error)
         wait_s = error.retry_after_s if isinstance(error, StoreAwayError) else RETRY_AFTER_S
         headers = {"Retry-After": str(max(1, math.ceil(wait_s)))}
         unavailable = GraphError(

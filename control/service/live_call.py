@@ -264,6 +264,11 @@ class LiveCall:
         self._member, self._media, self.options = member, media, options
         self.room.join(self)
 
+    def step_out(self) -> None:
+        """Undo :meth:`enter`, as an answer that was refused."""
+        self.room.release(self)
+        self._member = self._media = None
+
     @property
     def has_entered(self) -> bool:
         """Whether the application has an entry in the roster."""
@@ -406,7 +411,8 @@ class LiveCall:
             await self._media.connect(self)
         except BotMediaError as error:
             log.info("call %s: %s", self.id, error)
-            await self.dispatch(cs.MediaFailed(str(error)))
+            if not self._media.is_closed:  # Who closes them says why the call ends.
+                await self.dispatch(cs.MediaFailed(str(error)))
         else:
             await self.dispatch(cs.MediaReady())
 

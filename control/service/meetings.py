@@ -18,6 +18,7 @@ from urllib.parse import quote
 from ..graph import errors
 from ..graph.requests import MeetingRef
 from ..store.base import MeetingRow, Store, UserRow
+from ..store.rows import secret_of
 from .directory import Directory
 from .settings import ServiceSettings
 
@@ -56,7 +57,7 @@ class Meetings:
     async def load(cls, store: Store, settings: ServiceSettings, directory: Directory) -> Meetings:
         """Open the meetings; a fresh service gets two, of which one has a passcode."""
         key = await store.secret(TOKEN_KEY, lambda: secrets.token_hex(32))
-        meetings = cls(store, settings, directory, bytes.fromhex(key))
+        meetings = cls(store, settings, directory, secret_of(TOKEN_KEY, key, bytes.fromhex))
         if not await store.meetings():
             organizer = directory.users[0]
             await meetings.create(organizer, "Weekly sync", with_passcode=True)

@@ -176,6 +176,10 @@ class Notifier:
             except OutboundError as error:
                 problem = str(error)
                 receiver.did_not_answer()
+            except Exception as error:
+                # The boundary to the HTTP client: what nobody foresaw ends no call's queue.
+                log.exception("call %s: a notification could not be sent", row.call_id)
+                problem = type(error).__name__
             else:
                 problem = None if 200 <= status < 300 else f"status {status}"
                 receiver.answered()

@@ -24,6 +24,7 @@ from ..operation.settings import OperationSettings
 from ..serving import AsgiApp, HttpsServer, listening_socket
 from ..store.base import AppRow, MeetingRow, Store, StoreError
 from ..store.opening import SERVICE_FILE, open_store
+from ..store.rows import secret_of
 from ..tls import LOCAL_HOSTS, LocalAuthority, client_context
 from .access import Access
 from .callers import Callers
@@ -144,8 +145,8 @@ class CallService:
         app_row = await register_app(store, settings)
         directory = await Directory.load(store, settings)
         meetings = self.meetings = await Meetings.load(store, settings, directory)
-        token_key = SigningKey(await store.secret("token key", new_key_pem))
-        notification_key = SigningKey(await store.secret("notification key", new_key_pem))
+        token_key = await _signing_key(store, "token key")
+        notification_key = await _signing_key(store, "notification key")
         self.access_tokens = AccessTokens(token_key, urls)
 
         platform = self._platform
@@ -220,9 +221,8 @@ class CallService:
 
         app.include_router(MeetingRoutes(meetings, directory, rooms, save_dev_file).router())
         self.console_source = ServiceConsole(services, meetings, plugins, save_dev_file)
-        skip_tokens = SkipTokens(
-            bytes.fromhex(await store.secret("skip token key", lambda: secrets.token_hex(32)))
-        )
+        skip_key = await store.secret("skip token key", lambda: secrets.token_hex(32))
+        skip_tokens = SkipTokens(secret_of("skip token key", skip_key, bytes.fromhex))
         app.include_router(RecordRoutes(records, access, urls, skip_tokens).router())
         app.include_router(SubscriptionRoutes(subscriptions, access, urls).router())
         oauth = Authority(store, urls, self.access_tokens, token_key, notification_key)
@@ -334,6 +334,11 @@ def _dev_file(
         ),
         application_instance_id=next(iter(settings.app_instances), None),
     )
+
+
+async def _signing_key(store: Store, name: str) -> SigningKey:
+    """Return the key kept under *name*; a new one the first time. Raises: StoreError."""
+    return secret_of(name, await store.secret(name, new_key_pem), SigningKey)
 
 
 def _lock_directory(state_dir: Path) -> int:

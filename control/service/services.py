@@ -16,6 +16,7 @@ from ..store.base import Store
 from .directory import Directory
 from .edges import MediaEdges
 from .gauge import Sampler
+from .host_waits import RightAddresses
 from .ivr.prompts import PromptLibrary
 from .ivr.recordings import Recordings
 from .notifier import Notifier
@@ -52,6 +53,8 @@ class CallServices:
     """What is told, done and seen, for whoever looks."""
     traces: Traces | None = None
     """Where the set-up of calls is traced, if it is."""
+    right_addresses: RightAddresses = field(default_factory=RightAddresses)
+    """Of media links."""
     call_totals: CallTotals = field(default_factory=CallTotals)
     book: CallBook = field(init=False)
     callers: Callers = field(init=False)

@@ -52,12 +52,36 @@ class Wanted:
     expires_at: datetime
 
 
+class Patience:
+    """How long one receiver has taken nothing, by the loop's clock. Thread: the loop's."""
+
+    def __init__(self, most_s: float) -> None:
+        self._most_s = most_s
+        self._since_s: float | None = None
+
+    def begin(self) -> None:
+        """Say that it is tried: the time begins with the first attempt since it took something."""
+        if self._since_s is None:
+            self._since_s = asyncio.get_running_loop().time()
+
+    def rewarded(self) -> None:
+        """Say that it took something."""
+        self._since_s = None
+
+    def is_over(self, pause_s: float) -> bool:
+        """Say whether an attempt after *pause_s* would be too late."""
+        since_s, now_s = self._since_s, asyncio.get_running_loop().time()
+        return since_s is not None and now_s + pause_s - since_s > self._most_s
+
+
 class Subscriptions:
     """The subscriptions of one service, and the workers that tell them.
 
     Each subscription has a worker while changes wait for it: none waits for another. A change is
-    done when the receiver answers 2xx in time; until then it is sent again with growing waits, and
-    given up after four hours.
+    done when the receiver answers 2xx in time; until then it is sent again with growing waits. Once
+    nothing was taken for ``change_give_up_s`` it is given up, and later ones get one attempt each
+    until one is taken. That time is counted by the loop, from the first attempt of this process: a
+    wall clock that jumps gives nothing up, and a start begins it anew.
     """
 
     def __init__(
@@ -236,12 +260,12 @@ class Subscriptions:
             raise _not_validated("expected the decoded validationToken and nothing else")
 
     async def _work(self, subscription_id: str) -> None:
-        wait = StoreWait()
+        wait, patience = StoreWait(), Patience(self._settings.change_give_up_s)
         try:
             while subscription_id in self._woken:
                 self._woken.discard(subscription_id)
                 try:
-                    await self._tell(subscription_id)
+                    await self._tell(subscription_id, patience)
                 except StoreError as error:
                     wait.note(log, f"subscription {subscription_id}: what is told", error)
                     await wait.pause()
@@ -252,7 +276,7 @@ class Subscriptions:
             # No await between the last look at _woken and this: a wake-up cannot fall between.
             del self._workers[subscription_id]
 
-    async def _tell(self, subscription_id: str) -> None:
+    async def _tell(self, subscription_id: str, patience: Patience) -> None:
         """Deliver all that waits, the oldest first."""
         sequence, attempts, wait_s = 0, 0, 0.0
         # Read again before each attempt: the subscription may have been moved or ended meanwhile.
@@ -260,17 +284,20 @@ class Subscriptions:
             if change.sequence != sequence:
                 sequence, attempts, wait_s = change.sequence, 0, self._settings.change_first_wait_s
             attempts += 1
+            patience.begin()
             problem = await self._post(change)
             # Half of the wait is chance, so that receivers that return are not met by all at once.
             pause_s = wait_s * random.uniform(0.5, 1.0)  # noqa: S311
-            if problem is not None and not self._is_late(change, pause_s):
+            if problem is not None and not patience.is_over(pause_s):
                 level = logging.INFO if attempts == 1 else logging.DEBUG
                 log.log(level, "subscription %s: not taken (%s)", subscription_id, problem)
                 await asyncio.sleep(pause_s)
                 wait_s = min(2 * wait_s, self._settings.change_longest_wait_s)
                 continue
             self.delivered += problem is None
-            if problem is not None:
+            if problem is None:
+                patience.rewarded()
+            else:
                 self.given_up += 1
                 log.warning(
                     "subscription %s: a change was given up after %d attempts: %s",
@@ -291,12 +318,6 @@ class Subscriptions:
                 await wait.pause()
             else:
                 return
-
-    def _is_late(self, change: ChangeRow, pause_s: float) -> bool:
-        """Say whether an attempt after *pause_s* would be too late for *change*."""
-        now_us = microseconds(self._clock())
-        age_s = (now_us - change.created_us) / 1e6
-        return age_s + pause_s > self._settings.change_give_up_s
 
     async def _post(self, change: ChangeRow) -> str | None:
         """Send one change once; return why it was not taken, or None."""

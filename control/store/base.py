@@ -14,6 +14,14 @@ class StoreError(Exception):
     """The store cannot be used; the message says which and why."""
 
 
+class NoStoreError(StoreError):
+    """There is no store where one was to be looked at."""
+
+
+class StoreUrlError(StoreError):
+    """A ``store_url`` is none that can be read; nothing of it is said."""
+
+
 class StoreAwayError(StoreError):
     """The store is locked, full or away: nothing was written, and it may be tried again."""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from .base import StoreError
+from .base import NoStoreError, StoreError
 from .database import DAMAGED, code, damaged, expect_whole
-from .migrations import MIGRATIONS
+from .migrations import MIGRATIONS, TABLES, tables_gone
 from .rows import CorruptRowError, document
 
 DOCUMENTS: Final[Mapping[str, Mapping[str, type[dict[Any, Any]] | type[list[Any]]]]] = {
@@ -41,10 +42,10 @@ class Checked:
 def check_file(path: Path) -> Checked:
     """Look through the SQLite file at *path*, also while a program uses it.
 
-    Raises: StoreError when it is not there, no database, or of a later version.
+    Raises: NoStoreError when it is not there; StoreError when it is no database, or of a later
+        version.
     """
-    if not path.is_file():
-        raise StoreError(f"there is no store {path}")
+    expect_there(path)
     try:
         expect_whole(path)
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
@@ -65,7 +66,10 @@ def check_file(path: Path) -> Checked:
             f"the store's table {row[0]} has a row, rowid {row[1]}, whose {row[2]} is gone"
             for row in db.execute("PRAGMA foreign_key_check")
         ]
-        for table in tables(db):
+        names = tables(db)
+        if gone := TABLES.difference(names) if version == len(MIGRATIONS) else ():
+            checked.problems.append(tables_gone(str(path), gone))
+        for table in names:
             checked.rows[table] = int(db.execute(_count(table)).fetchone()[0])
             columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
             if (statement := documents_of(table, columns)) is not None:
@@ -73,10 +77,29 @@ def check_file(path: Path) -> Checked:
     except sqlite3.Error as error:
         if code(error) in DAMAGED:
             raise StoreError(damaged(f"cannot read the store {path}", error)) from error
-        raise StoreError(f"cannot read the store {path}: {error}") from error
+        raise StoreError(cannot_read(path, error)) from error
     finally:
         db.close()
     return checked
+
+
+def expect_there(path: Path) -> None:
+    """Raises: NoStoreError when *path* is no file."""
+    if path.is_dir():
+        raise NoStoreError(f"{path} is a directory: name the file in it, service.db or host.db")
+    if not path.is_file():
+        raise NoStoreError(f"there is no store {path}")
+
+
+def cannot_read(path: Path, error: sqlite3.Error) -> str:
+    """Say why the store at *path* cannot be read, and what to do about it."""
+    if code(error) == sqlite3.SQLITE_CANTOPEN and not os.access(path.parent, os.W_OK):
+        # SQLite wants its -shm file beside the database, even to read it.
+        return (
+            f"cannot read the store {path}: its directory cannot be written to, which SQLite wants"
+            " also to read: copy it elsewhere, with its -wal if it has one"
+        )
+    return f"cannot read the store {path}: {error}"
 
 
 def tables(db: sqlite3.Connection) -> list[str]:
@@ -113,15 +136,21 @@ def documents_of(table: str, columns: Sequence[str]) -> str | None:
 def unreadable(table: str, rows: Iterable[Sequence[Any]]) -> list[str]:
     """Return what is wrong with *rows*, each a key and the table's JSON columns."""
     problems = []
-    kinds = list(DOCUMENTS[table].values())
+    kinds = DOCUMENTS[table]
     for key, *texts in rows:
-        for text, kind in zip(texts, kinds, strict=False):
+        for text, (name, kind) in zip(texts, kinds.items(), strict=False):
             if text is None:
                 continue
             try:
-                document(table, repr(key), text, kind)
+                found = document(table, repr(key), text, kind)
             except CorruptRowError as error:
                 problems.append(str(error))
+                continue
+            if name == "saved_state" and "value" not in found:
+                problems.append(
+                    f"the store's table {table} has a row that cannot be read, {key!r}: expected a"
+                    f" {name} with a value, got {', '.join(found) or 'nothing'}"
+                )
     return problems
 
 

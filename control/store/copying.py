@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from .base import StoreError
+from .checking import cannot_read, expect_there
 from .database import DAMAGED, HELD, code, damaged, expect_whole, open_file
 
 
@@ -17,10 +18,9 @@ def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """Yield a copy of the store at *path*, of the present version; *path* itself stays as it is.
 
     No program may have it open, from now until the end: what it wrote would be in no copy.
-    Raises: StoreError when one has, and when it is no store.
+    Raises: StoreError when one has, and when it is no store; NoStoreError.
     """
-    if not path.is_file():
-        raise StoreError(f"there is no store {path}")
+    expect_there(path)
     with tempfile.TemporaryDirectory(prefix="mixminus-store-") as directory:
         copied = Path(directory) / "copy.db"
         try:
@@ -42,7 +42,7 @@ def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
                 ) from error
             if code(error) in DAMAGED:
                 raise StoreError(damaged(f"cannot read the store {path}", error)) from error
-            raise StoreError(f"cannot read the store {path}: {error}") from error
+            raise StoreError(cannot_read(path, error)) from error
 
 
 def _opened(copied: Path, path: Path) -> Iterator[sqlite3.Connection]:

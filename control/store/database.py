@@ -13,7 +13,7 @@ from typing import Final, Self
 from .base import StoreAwayError, StoreError
 from .batches import RETRY_AFTER_S, Work
 from .engine import Engine, Transaction, names
-from .migrations import MIGRATIONS
+from .migrations import MIGRATIONS, TABLES, tables_gone
 
 PATIENCE_MS: Final = 1_000
 """How long another program may hold the file, a backup say, before the store counts as away."""
@@ -42,6 +42,7 @@ class SqliteFile:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path, self.connection = path, connection
+        self._file = _identity(path)
         self.told: list[str | None] = []
         """Whom the running transaction is to wake."""
         self.on_commit: Callable[[Sequence[str | None]], None] = lambda told: None
@@ -50,6 +51,7 @@ class SqliteFile:
         """Do *works* in one transaction, each in a savepoint of its own. Raises: StoreAwayError."""
         db = self.connection
         self.told.clear()
+        self._expect_in_place()
         try:
             # IMMEDIATE: a transaction that reads first would fail on its first write, not wait.
             db.execute("BEGIN IMMEDIATE")
@@ -97,6 +99,7 @@ class SqliteFile:
     def probe(self) -> None:
         """Write to the file what is there already. Raises: StoreAwayError."""
         db = self.connection
+        self._expect_in_place()
         try:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             db.execute("BEGIN IMMEDIATE")
@@ -107,6 +110,18 @@ class SqliteFile:
             self._undo()
             problem = self._problem(error)
             raise StoreAwayError(str(problem), RETRY_AFTER_S) from error
+
+    def _expect_in_place(self) -> None:
+        """See that the path still names this file: what goes to another is lost with the process.
+
+        Raises: StoreAwayError.
+        """
+        if _identity(self.path) != self._file:
+            raise StoreAwayError(
+                f"the store {self.path} is away: the file was removed, moved or replaced under this"
+                " program: put that very file back, or start the program again to begin anew",
+                RETRY_AFTER_S,
+            )
 
     def _problem(self, error: sqlite3.Error) -> StoreError:
         """Say what *error* means: may it pass, is the file damaged, or was the statement wrong."""
@@ -176,7 +191,8 @@ def open_file(path: Path) -> SqliteFile:
             path, isolation_level=None, check_same_thread=False, timeout=PATIENCE_MS / 1000
         )
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"cannot open the store {path}: {error}") from error
+        said = getattr(error, "strerror", None) or str(error)
+        raise StoreError(f"cannot open the store {path}: {said}{_access(path)}") from error
     try:
         _prepare(db, path)
     except sqlite3.Error as error:
@@ -186,11 +202,30 @@ def open_file(path: Path) -> SqliteFile:
             raise StoreError(damaged(said, error)) from error
         if kind in HELD:
             raise StoreAwayError(f"{said}: another program holds it ({error})") from error
-        raise StoreError(f"{said}: {error}") from error
+        if kind == sqlite3.SQLITE_FULL:
+            raise StoreError(f"{said}: {error}: make room on its disk") from error
+        raise StoreError(f"{said}: {error}{_access(path)}") from error
     except BaseException:
         db.close()
         raise
     return SqliteFile(path, db)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file *path* names; None: none that can be reached."""
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    return there.st_dev, there.st_ino
+
+
+def _access(path: Path) -> str:
+    """Return what to do where the file, or its directory, may not be written to; "": it may."""
+    for one in (path.parent, path):
+        if one.exists() and not os.access(one, os.W_OK):
+            return f": {one} has to be writable to user {os.geteuid()}"
+    return f": {path} has to be a file, or nothing yet" if path.is_dir() else ""
 
 
 def expect_whole(path: Path) -> None:
@@ -234,6 +269,9 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.text_factory = _text
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+    rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    if gone := TABLES.difference(row[0] for row in rows):
+        raise StoreError(tables_gone(str(path), gone))
 
 
 def _text(data: bytes) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from .base import AppRow, StoreError, UserRow
 from .engine import Engine, Transaction
-from .rows import document
+from .rows import document, readable, sound
 
 
 class DirectoryTables(Engine):
@@ -83,7 +83,7 @@ class DirectoryTables(Engine):
             row = db.execute(
                 "SELECT user_id, display_name, token FROM users WHERE user_id = ?", (user.user_id,)
             ).fetchone()
-            return UserRow(*row)
+            return _user(row)
 
         return await self._run(work)
 
@@ -92,9 +92,16 @@ class DirectoryTables(Engine):
 
         def work(db: Transaction) -> tuple[UserRow, ...]:
             rows = db.execute("SELECT user_id, display_name, token FROM users ORDER BY position")
-            return tuple(UserRow(*row) for row in rows)
+            return tuple(readable(rows, _user))
 
         return await self._run(work)
+
+
+def _user(row: tuple[str, str, str]) -> UserRow:
+    """Raises: CorruptRowError."""
+    user_id, display_name, token = row
+    sound("users", f"user_id {user_id!r}", *row)
+    return UserRow(user_id, display_name, token)
 
 
 def _app(db: Transaction, app_id: str) -> AppRow | None:
@@ -105,5 +112,6 @@ def _app(db: Transaction, app_id: str) -> AppRow | None:
     if row is None:
         return None
     found_id, tenant_id, display_name, secret, roles, webhook = row
+    sound("apps", f"app_id {found_id!r}", tenant_id, display_name, secret, webhook)
     found = document("apps", f"app_id {found_id!r}", roles, list)
     return AppRow(found_id, tenant_id, display_name, secret, tuple(found), webhook)

@@ -26,12 +26,17 @@ class InstanceInUseError(StoreError):
     """A living instance has that name already."""
 
 
+class OtherApplicationError(StoreError):
+    """The store is of the hosts of another application: nothing was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceRow:
     """A bot host beside others.
 
     ``incarnation`` is new with each start. ``capacity`` is in calls, ``load`` from 0 to 1.
     ``beat`` grows as long as it lives: who sees it unchanged for long holds it for dead.
+    ``app_id`` is the bot's; "" where an earlier version did not write it.
     """
 
     instance: str
@@ -42,6 +47,7 @@ class InstanceRow:
     calls: int
     is_draining: bool
     beat: int
+    app_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,8 @@ class HostCallRow:
 class Inbound:
     """A notification that came: ``message_id`` is the post's and its place in that.
 
-    Where no call has ``call_id`` and none has ``lineage``, it is for the instance named ``to``.
+    ``lineage`` finds a call of the same tenant and, where that is given, of application ``app_id``.
+    Where no call has ``call_id`` and none is found so, it is for the instance named ``to``.
     """
 
     message_id: str
@@ -82,6 +89,7 @@ class Inbound:
     body: dict[str, Any]
     to: str | None = None
     lineage: str | None = None
+    app_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +157,8 @@ class HostStore(Protocol):
         """Announce an instance, in the place of an earlier one of that name.
 
         That none of that name lives is known since the store was opened (InstanceInUseError).
+        Raises: OtherApplicationError when another instance, or a call that is not over, is of
+            another application than the row's: hosts of a store do each other's work.
         """
         ...
 

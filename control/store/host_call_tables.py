@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, Final
@@ -48,7 +48,7 @@ class HostCallTables(Engine):
             if added.rowcount != 1:
                 _update(db, values, now_us)
 
-        await self._run(work)
+        await self._fenced(work)
 
     async def save_call(self, row: HostCallRow, applied: Sequence[int] = ()) -> None:
         """Write a call and that those rows of the inbox are applied.
@@ -61,7 +61,15 @@ class HostCallTables(Engine):
             _update(db, values, now_us)
             mark_applied(db, applied)
 
-        await self._run(work)
+        await self._fenced(work)
+
+    async def _fenced(self, work: Callable[[Transaction], None]) -> None:
+        """Do *work*, and count it when it is refused. Raises: StaleOwnerError."""
+        try:
+            await self._run(work)
+        except StaleOwnerError:
+            self.stats.stale += 1
+            raise
 
     async def call_of(self, call_id: str) -> HostCallRow | None:
         """Return the call that has that id at the service; of several one that is not over."""
@@ -134,7 +142,9 @@ class HostCallTables(Engine):
                 self._tell(db, None)
             return changed.rowcount == 1
 
-        return await self._run(work)
+        was_owned = await self._run(work)
+        self.stats.stale += not was_owned
+        return was_owned
 
 
 def _values(row: HostCallRow) -> _Values:

@@ -123,7 +123,9 @@ def _addressee(db: Transaction, message: Inbound, receiver: str) -> tuple[str | 
     ).fetchone()
     if found is None and message.lineage is not None:
         found = db.execute(
-            "SELECT lineage, owner FROM host_calls WHERE lineage = ?", (message.lineage,)
+            "SELECT lineage, owner FROM host_calls WHERE lineage = ?"
+            " AND lower(tenant_id) = lower(?) AND lower(app_id) = lower(coalesce(?, app_id))",
+            (message.lineage, message.tenant_id, message.app_id),
         ).fetchone()
     if found is not None:
         return found[0], found[1]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from typing import Final
+
 # Each entry takes a database from its index to the next version; none is ever edited.
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -198,4 +202,20 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX host_requests_asked ON host_requests (instance, position) WHERE is_taken = 0;
     CREATE INDEX host_requests_old ON host_requests (asked_us);
     """,
+    """
+    -- None: written by a version that did not say it.
+    ALTER TABLE host_instances ADD COLUMN app_id TEXT;
+    """,
 )
+
+TABLES: Final = frozenset(re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS)))
+"""The tables of the present version, in either engine."""
+
+
+def tables_gone(shown: str, gone: Iterable[str]) -> str:
+    """Say what to do with the store *shown*, which does not have all of its tables."""
+    names = ", ".join(sorted(gone))
+    return (
+        f"{shown} is damaged: it has no table {names}: nothing was changed; bring it back from a"
+        " backup, or begin anew with another one"
+    )

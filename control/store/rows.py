@@ -43,6 +43,32 @@ def document(
     return found
 
 
+def secret_of(name: str, text: str, read: Callable[[str], T]) -> T:
+    """Return what *read* makes of the secret *text*, kept under *name*; nothing of it is said.
+
+    Raises: CorruptRowError when it raises ValueError or TypeError.
+    """
+    try:
+        return read(text)
+    except (ValueError, TypeError):
+        raise CorruptRowError(
+            f"the store's table secrets has a row that cannot be read, name {name!r}: bring it back"
+            " from a backup, or delete the row to have a new one made"
+        ) from None
+
+
+def sound(table: str, key: str, *texts: str | None) -> None:
+    """Raises: CorruptRowError when one of a row's *texts* is no UTF-8."""
+    try:
+        for text in texts:
+            (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise CorruptRowError(
+            f"the store's table {table} has a row that cannot be read, {key}: expected UTF-8:"
+            f" {error}"
+        ) from error
+
+
 def readable(rows: Iterable[RowT], make: Callable[[RowT], T]) -> Iterator[T]:
     """Yield what *make* makes of each row; one that it cannot read is told in the log and left."""
     for row in rows:

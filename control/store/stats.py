@@ -27,6 +27,8 @@ class StoreStats:
     """The most works that one transaction had."""
     away_count: int = 0
     """How often the store went away."""
+    stale: int = 0
+    """Writes of calls that were refused: another owner, or a later epoch, has the call."""
     is_away: bool = False
     waiting: int = 0
     """Works that wait for their turn now."""

@@ -1,17 +1,19 @@
 """The bot of the fault runs: writes down what it is told, each line in the file before the next.
 
-CHAOS_JOURNAL names the file; CHAOS_RECORD=1 records each call. Times are CLOCK_MONOTONIC, which all
-processes of a machine share.
+CHAOS_JOURNAL names the file; CHAOS_RECORD=1 records each call; CHAOS_SAVE_S: so often its state is
+saved again. Times are CLOCK_MONOTONIC, which all processes of a machine share.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
-from mixminus.control.host import Bot, HostedCall
+from mixminus.control.host import Bot, CallEndedError, HostedCall
 
 bot = Bot("chaos bot")
 _file = os.open(os.environ["CHAOS_JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -58,13 +60,37 @@ async def updated(call: HostedCall) -> None:
 async def live(how: str, call: HostedCall) -> None:
     """Count how often the call was lived with, in its saved state; hear it until its end."""
     before = call.saved_state
-    write(how, call, saved=before)
+    media = "service" if call.session is None else "app"
+    write(how, call, saved=before, media=media)
     turns = 1 + (before["turns"] if before else 0)
-    await call.save_state({"turns": turns})
-    write("saved", call, turns=turns)
+    if await call.save_state({"turns": turns}):
+        write("saved", call, turns=turns)
     if os.environ.get("CHAOS_RECORD") == "1":
         recording = await call.record()
         write("recording", call, recording=recording.id)
+    saving = asyncio.create_task(save_again(call, turns))
+    try:
+        await hear(call)
+    finally:
+        saving.cancel()
+        with suppress(asyncio.CancelledError):
+            await saving
+
+
+async def save_again(call: HostedCall, turns: int) -> None:
+    """Save the same state again and again: whoever has the call no more is refused."""
+    pause_s = float(os.environ.get("CHAOS_SAVE_S", "0"))
+    while pause_s:
+        await asyncio.sleep(pause_s)
+        try:
+            await call.save_state({"turns": turns})
+        except CallEndedError:
+            write("refused", call)
+            return
+
+
+async def hear(call: HostedCall) -> None:
+    """Hear a call until its end."""
     if call.session is None:
         await call.wait_ended()
     frames = 0

@@ -9,6 +9,7 @@ from tests.chaos import (
     fleet,
     kill_host,
     kill_service,
+    notifications,
     postgres_restart,
     split_brain,
     sqlite_locked,
@@ -23,6 +24,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = tuple(
     for module in (
         kill_host,
         kill_service,
+        notifications,
         webhook,
         sqlite_locked,
         disk_full,

@@ -24,11 +24,12 @@ async def play(run: Run) -> None:
     outcome = run.outcome
     two_legs: list[str] = []
     server = await run.postgres()
-    async with stage_of(run.directory, hosts=("a",), postgres=server) as stage:
+    saving = {"CHAOS_SAVE_S": "0.5"}
+    async with stage_of(run.directory, hosts=("a",), postgres=server, host=saving) as stage:
         made = await stage.join("a", await stage.meetings(CALLS))
         threads = {call.thread for call in service_calls(stage.service_view)}
         await wait_for(lambda: _stand(stage, "a", 0.0) == threads, 30.0)
-        b = stage.add_host("b")
+        b = stage.add_host("b", saving)
         await b.start()
         stage.hosts["a"].signal(signal.SIGSTOP)
         frozen_s = time.monotonic()
@@ -54,6 +55,8 @@ async def play(run: Run) -> None:
             if after.get(key) != before[key]
         ]
         outcome.expect_none("moments with two media legs of a call", two_legs)
+        refused = await stage.metric("a", "mixminus_host_stale_writes_total")
+        outcome.expect("writes of the stale host, refused", ">= 1", refused, is_met=refused >= 1)
         outcome.expect_none("rows that the stale host changed", changed)
         outcome.expect_none("calls that the stale host ended", calls_before - calls_after)
         outcome.expect_none("calls that the stale host still has", await stage.engine_calls("a"))

@@ -64,6 +64,8 @@ class Stage:
         self.postgres = postgres
         self.hosts: dict[str, HostProcess] = {}
         self.journals: dict[str, Journal] = {}
+        self.guests: dict[str, str] = {}
+        """Calls of other people, by the thread of their meeting: no host has them."""
         self._http: httpx2.AsyncClient | None = None
         self._dev: DevFile | None = None
         self._token = ""
@@ -237,6 +239,20 @@ class Stage:
         reply.raise_for_status()
         return [float(one) for one in reply.json()["latenessUs"]]
 
+    async def metric(self, host: str, name: str) -> float:
+        """Return the sum of what a host tells Prometheus under *name*.
+
+        Raises: StageError when it tells nothing.
+        """
+        reply = await self.http.get(f"https://localhost:{self.hosts[host].port}/metrics")
+        reply.raise_for_status()
+        lines = [
+            line for line in reply.text.splitlines() if line.startswith((f"{name} ", name + "{"))
+        ]
+        if not lines:
+            raise StageError(f"{host} tells no {name}")
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
     def complaint(self, what: str) -> StageError:
         """Return the error that *what* is not so, with what the processes said last of troubles."""
         processes = (self.service, *self.hosts.values())
@@ -246,14 +262,19 @@ class Stage:
     # Comparing.
 
     async def ghosts(self) -> list[str]:
-        """Name conversations where the application is there more than once."""
+        """Name conversations where the application is there twice, or without a call.
+
+        Where somebody else is in a meeting, its roster is what that one sees.
+        """
         found = []
-        by_thread: dict[str, list[str]] = {}
+        guests = set(self.guests.values())
+        by_thread: dict[str, list[str]] = {thread: [] for thread in self.guests}
         for call in service_calls(self.service_view):
-            by_thread.setdefault(call.thread or call.call_id, []).append(call.call_id)
+            if call.call_id not in guests:
+                by_thread.setdefault(call.thread or call.call_id, []).append(call.call_id)
         for thread, calls in by_thread.items():
-            people = await self.roster(calls[0])
-            if len(calls) > 1 or len(people) > 1:
+            people = await self.roster(self.guests.get(thread) or calls[0])
+            if len(calls) > 1 or len(people) > len(calls):
                 found.append(f"{thread}: {len(calls)} calls, {len(people)} in the roster")
         return found
 
@@ -261,6 +282,7 @@ class Stage:
         """Compare the calls of the service, of the hosts' rows and of the hosts' engines."""
         names = tuple(running)
         service = {call.call_id for call in service_calls(self.service_view)}
+        service -= set(self.guests.values())
         views = {id(self.postgres): self.host_view(names[0])} if self.postgres else {}
         rows = [
             row

@@ -260,3 +260,24 @@ async def test_token_verifies_against_the_published_keys(tmp_path: Path) -> None
         with pytest.raises(KeyError):
             # An access token's key is another one.
             keys[jwt.get_unverified_header(await graph.token())["kid"]]
+
+
+async def test_a_fault_that_nobody_foresaw_does_not_end_what_is_told_of_a_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Receiver(tmp_path) as receiver, Outbox(tmp_path) as outbox:
+        post = outbox.notifier._outbound.post
+        failed: list[tuple[Any, ...]] = []
+
+        async def fail_once(*args: Any) -> Any:
+            if not failed:
+                failed.append(args)
+                raise RuntimeError("a bug of the client's")
+            return await post(*args)
+
+        monkeypatch.setattr(outbox.notifier._outbound, "post", fail_once)
+        await outbox.put("one", receiver.url, "establishing", "terminated")
+        counts = await outbox.settled("one")
+        assert (counts.sent, counts.failed, len(failed)) == (2, 0, 1)
+        assert receiver.states("one") == ["establishing", "terminated"]
+        assert "a bug of the client's" in caplog.text

@@ -183,6 +183,58 @@ async def test_an_answer_that_was_refused_can_be_given_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("written", [0, 1], ids=["first write", "second write"])
+async def test_an_answer_that_finds_it_away_can_be_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    async with world(tmp_path) as w, phone_of(w.graph.dev) as john:
+        call_id = await w.rung(john)
+        live = w.service.book.living_call(call_id)
+        assert live is not None
+        outage = Outage(w.service, monkeypatch)
+        take = live.take
+        if written:
+
+            async def taken(*arguments: Any) -> None:
+                await take(*arguments)
+                outage.is_on = True
+
+            monkeypatch.setattr(live, "take", taken)
+        outage.is_on = not written
+        body = answer_body(w.receiver.url)
+        refused = await w.graph.http.post(f"{CALLS}/{call_id}/answer", json=body)
+        assert refused.status_code == 503, refused.text
+        assert not live.has_entered
+        assert [member.kind for member in live.conversation.members.values()] == ["user"]
+        outage.is_on = False
+        monkeypatch.undo()
+        # With the same media: their epoch is free again.
+        await w.post(call_id, "answer", body)
+        await john.expect("answered")
+        await w.told(call_id, "established")
+        await john.send(type="hangup", callId=call_id)
+        end = (await w.told(call_id, "terminated"))["resultInfo"]
+        assert end["subcode"] == 4521
+        assert len(w.media.links) == 1
+
+
+@pytest.mark.slow
+async def test_a_call_can_be_rejected_after_an_answer_that_found_it_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as w, phone_of(w.graph.dev) as john:
+        call_id = await w.rung(john)
+        outage = Outage(w.service, monkeypatch)
+        outage.is_on = True
+        body = answer_body(w.receiver.url)
+        refused = await w.graph.http.post(f"{CALLS}/{call_id}/answer", json=body)
+        assert refused.status_code == 503, refused.text
+        outage.is_on = False
+        await w.post(call_id, "reject", {"reason": "busy", "callbackUri": w.receiver.url})
+        assert (await john.expect("ended"))["code"] == 486
+
+
+@pytest.mark.slow
 async def test_an_operation_that_ends_while_it_is_away_is_told_of_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -398,6 +398,10 @@ async def nothing_is_left(service: CallService) -> None:
             "invitations": callers.invitations,
             "ringing": services.switchboard._ringing,
             "waiting": services.waiting.legs,
+            # Called off before its call was there: that comes, and ends, all the same.
+            "inviting": [
+                task for task in asyncio.all_tasks() if task.get_name().startswith("invite ")
+            ],
         }
         return {name: what for name, what in found.items() if what}
 

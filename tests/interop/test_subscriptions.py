@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from mixminus.control.service.records.build import date_time
 from mixminus.control.service.records.history import ConversationHistory
 from mixminus.control.service.records.records import Records
 from mixminus.control.service.settings import ServiceSettings
-from mixminus.control.service.subscriptions import Subscriptions
+from mixminus.control.service.subscriptions import Patience, Subscriptions
 from mixminus.control.service.tokens import Principal
 from mixminus.control.store.sqlite import SqliteStore
 from mixminus.control.tls import LocalAuthority, client_context
@@ -32,6 +33,7 @@ from tests.service_kit import (
     running_service,
 )
 from tests.support import eventually
+from tests.virtual_time import run_virtually
 
 ME = Principal("Bot-id", TENANT, frozenset())
 OTHER = Principal("other", TENANT, frozenset())
@@ -293,14 +295,46 @@ async def test_change_is_sent_until_it_is_taken(tmp_path: Path) -> None:
 
 
 async def test_change_is_given_up_after_its_time(tmp_path: Path) -> None:
-    receiver = Subscriber(tmp_path, lambda count: 503)
+    async with world(tmp_path, Subscriber(tmp_path, lambda count: 503), change_give_up_s=0.2) as w:
+        await w.create(expirationDateTime=date_time(START + timedelta(days=2)))
+        await w.add("one")
+        await w.add("two")
+        await eventually(lambda: _nothing_waits(w))
+        assert w.receiver.attempts > 3
+        assert w.subscriptions.given_up == 2
+
+
+async def test_a_wall_clock_that_jumps_gives_nothing_up(tmp_path: Path) -> None:
+    takes = False
+    receiver = Subscriber(tmp_path, lambda count: 200 if takes else 503)
     async with world(tmp_path, receiver) as w:
         await w.create(expirationDateTime=date_time(START + timedelta(days=2)))
         await w.add()
         await eventually(lambda: w.receiver.attempts > 2)
-        w.clock[0] += timedelta(hours=4)
-        await eventually(lambda: _nothing_waits(w))
-        assert w.subscriptions.given_up == 1
+        w.clock[0] += timedelta(hours=5)
+        before = w.receiver.attempts
+        await eventually(lambda: w.receiver.attempts > before + 2)
+        takes = True
+        await eventually(lambda: w.told() == ["record"])
+        assert w.subscriptions.given_up == 0
+
+
+def test_patience_is_counted_from_the_first_attempt_since_something_was_taken() -> None:
+    run_virtually(_impatient())
+
+
+async def _impatient() -> None:
+    patience = Patience(10.0)
+    assert not patience.is_over(1000.0)  # Nobody has tried yet.
+    patience.begin()
+    assert not patience.is_over(10.0)
+    await asyncio.sleep(9.0)
+    patience.begin()
+    assert not patience.is_over(1.0)
+    assert patience.is_over(1.5)
+    patience.rewarded()
+    patience.begin()
+    assert not patience.is_over(10.0)
 
 
 async def test_receiver_that_hangs_keeps_no_other_waiting(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from tests.support import eventually
 
 PHONE = "+14255550123"
 PHONES = (PhoneScript(number=PHONE, display_name="Pat", answer_after_s=0.0),)
-TOLD = "POST /api/calls/{instance}"
+TOLD = "POST /api/calls/{instance}/{lineage}"
 WAIT_S = 20.0
 
 

@@ -74,27 +74,37 @@ async def places(stage: Stage, john: Phone) -> AsyncIterator[Places]:
 async def test_who_hangs_up_leaves_the_later_conversation_and_then_the_other(
     tmp_path: Path,
 ) -> None:
-    async with staged(tmp_path) as stage, phone_of(stage.dev) as john:
-        async with places(stage, john) as both:
-            await john.send(type="hangup", callId=both.call_id)
-            await eventually(lambda: [r.conversation.kind for r in both.rooms] == ["groupCall"])
-            assert len(both.callers) == 1
-            await john.send(type="hangup", callId=both.call_id)
+    async with (
+        staged(tmp_path) as stage,
+        phone_of(stage.dev) as john,
+        places(stage, john) as both,
+    ):
+        await john.send(type="hangup", callId=both.call_id)
+        await eventually(lambda: [r.conversation.kind for r in both.rooms] == ["groupCall"])
+        assert len(both.callers) == 1
+        await john.send(type="hangup", callId=both.call_id)
 
 
 async def test_a_device_that_is_lost_is_waited_for_in_both(tmp_path: Path) -> None:
-    async with staged(tmp_path, caller_grace_s=0.05) as stage, phone_of(stage.dev) as john:
-        async with places(stage, john):
-            await john.socket.close()
+    async with (
+        staged(tmp_path, caller_grace_s=0.05) as stage,
+        phone_of(stage.dev) as john,
+        places(stage, john),
+    ):
+        await john.socket.close()
 
 
 @pytest.mark.slow
 async def test_another_device_leaves_the_conversation_that_it_is_in(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage, phone_of(stage.dev) as john:
-        async with places(stage, john) as both, phone_of(stage.dev) as other:
-            await other.send(type="reoffer", callId=both.call_id, sdp=GOOD_SDP)
-            assert (await other.expect("reanswered"))["callId"] == both.call_id
-            # The later one is the other device's now; this one is in the group call still.
-            await john.send(type="hangup", callId=both.call_id)
-            await eventually(lambda: [r.conversation.kind for r in both.rooms] == ["peerToPeer"])
-            await other.send(type="hangup", callId=both.call_id)
+    async with (
+        staged(tmp_path) as stage,
+        phone_of(stage.dev) as john,
+        places(stage, john) as both,
+        phone_of(stage.dev) as other,
+    ):
+        await other.send(type="reoffer", callId=both.call_id, sdp=GOOD_SDP)
+        assert (await other.expect("reanswered"))["callId"] == both.call_id
+        # The later one is the other device's now; this one is in the group call still.
+        await john.send(type="hangup", callId=both.call_id)
+        await eventually(lambda: [r.conversation.kind for r in both.rooms] == ["peerToPeer"])
+        await other.send(type="hangup", callId=both.call_id)

@@ -1,13 +1,16 @@
-"""Virtual time that stands still while a store's thread works: seconds cost nothing, SQL is real.
+"""Virtual time that stands still while a store works: seconds cost nothing, SQL is real.
 
 ``tests.virtual_time`` jumps to the next timer whenever nothing is ready; a transaction in a thread
-would then take as long as the next timer is away. Here each transaction says that it runs.
+would then take as long as the next timer is away. Here a transaction is done in the loop itself,
+some turns of it after it was asked for, and is told some turns after that: what happens meanwhile
+comes from a seed and not from the machine, and no thread waits for another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import random
 import selectors
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,7 +18,7 @@ from contextlib import contextmanager
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from mixminus.control.store.engine import Engine, Transaction
+from mixminus.control.store.batches import Batches
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -24,6 +27,8 @@ GRID_S = 0.25
 """Timers are due on this grid: what is due in one instant then shares transactions."""
 LOOK_S = 0.05
 """How long, in real time, a look at a thread that works takes at most."""
+MOST_TURNS = 4
+"""Turns of the loop before a transaction is done, and again until that is told: at most."""
 LAST_LOOK_S = 10.0
 """How long, in real time, a thread that nobody counted may take when all else waits for it."""
 
@@ -53,7 +58,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class StillLoop(asyncio.SelectorEventLoop):
-    """A loop in virtual time, beside threads that are counted in ``working``."""
+    """A loop in virtual time; it stands while threads work, which ``working`` counts."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -78,30 +83,29 @@ class StillLoop(asyncio.SelectorEventLoop):
 
 
 @contextmanager
-def counted_transactions() -> Iterator[None]:
-    """Have every transaction of an SQLite store say to its loop that a thread works."""
-    original = Engine._run
+def transactions_in_loop(chance: random.Random) -> Iterator[None]:
+    """Have every transaction done by the loop, in turns of *chance*, in the place of a thread."""
+    original = Batches._in_thread
 
-    async def run(self: Engine, work: Callable[[Transaction], T]) -> T:
-        loop = asyncio.get_running_loop()
-        if not isinstance(loop, StillLoop):
-            return await original(self, work)
-        loop.working += 1
+    async def in_loop(self: Batches, do: Callable[..., None], *arguments: Any) -> None:
+        for _ in range(chance.randrange(MOST_TURNS)):
+            await asyncio.sleep(0)
         try:
-            return await original(self, work)
+            do(*arguments)
         finally:
-            loop.working -= 1
+            for _ in range(chance.randrange(MOST_TURNS)):
+                await asyncio.sleep(0)
 
-    Engine._run = run  # type: ignore[method-assign]
+    Batches._in_thread = in_loop  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Engine._run = original  # type: ignore[method-assign]
+        Batches._in_thread = original  # type: ignore[method-assign]
 
 
 @contextmanager
 def threads_work() -> Iterator[None]:
-    """Say that a thread other than a store's works: the opening of a file, a certificate."""
+    """Say that a thread works: the opening of a file, a certificate."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, StillLoop)
     loop.working += 1
@@ -111,7 +115,8 @@ def threads_work() -> Iterator[None]:
         loop.working -= 1
 
 
-def run_still(work: Coroutine[Any, Any, T]) -> T:
+def run_still(work: Coroutine[Any, Any, T], seed: int) -> T:
     """Run *work* in virtual time that stands while stores work; return what it returns."""
-    with counted_transactions(), asyncio.Runner(loop_factory=StillLoop) as runner:
+    chance = random.Random(seed)
+    with transactions_in_loop(chance), asyncio.Runner(loop_factory=StillLoop) as runner:
         return runner.run(work)

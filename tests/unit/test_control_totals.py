@@ -111,6 +111,7 @@ async def test_what_an_earlier_version_left_in_the_outbox_has_no_age(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("mixminus.control.store.database.MIGRATIONS", MIGRATIONS[:2])
+        patch.setattr("mixminus.control.store.database.TABLES", frozenset({"calls", "outbox"}))
         old = await SqliteStore.open(tmp_path / "test.db")
         await old._run(_write_as_before)
         await old.close()

@@ -229,6 +229,18 @@ async def test_what_names_its_lineage_finds_a_call_without_an_id(
     assert stranger.local[0].lineage is None
 
 
+async def test_a_lineage_finds_no_call_of_another_tenant_or_application(
+    a: HostStore, b: HostStore
+) -> None:
+    await a.add_call(replace(CALL, call_id=None))
+    named = replace(told("1"), lineage="line-1", app_id=CALL.app_id)
+    foreign = [replace(named, tenant_id="x"), replace(named, message_id="2", app_id="x")]
+    receipt = await b.receive(foreign, "b")
+    assert [row.lineage for row in receipt.local] == [None, None]
+    ours = replace(named, message_id="3", tenant_id=CALL.tenant_id.upper())
+    assert (await b.receive([ours], "b")).handed_on == 1
+
+
 async def test_what_was_told_of_an_earlier_leg_stays_with_its_lineage(
     a: HostStore, b: HostStore
 ) -> None:

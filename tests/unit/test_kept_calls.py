@@ -13,7 +13,7 @@ from mixminus.control.client.requests import GraphConnectionError
 from mixminus.control.graph.enums import CallState
 from mixminus.control.host import call_truth, durable
 from mixminus.control.host.call import HostedCall
-from mixminus.control.host.errors import StoreBusyError
+from mixminus.control.host.errors import CallEndedError, StoreBusyError
 from mixminus.control.store.base import StoreAwayError
 from tests.host_kit import notification
 from tests.kept_kit import OTHER, OWN, KeptWorld, MemoryStore, kept_world_of
@@ -182,6 +182,53 @@ async def test_an_offered_call_that_another_took_is_not_taken_back(world: KeptWo
     assert call.end_reason == f"moved to {OTHER}"
 
 
+async def test_a_state_saved_while_the_call_is_offered_waits_for_what_comes_of_it(
+    world: KeptWorld,
+) -> None:
+    kept, moved, ended = [await world.established() for _ in range(3)]
+    saving = {}
+    for call in (kept, moved, ended):
+        assert call.keep is not None
+        await call.save_state("before")
+        assert await call.keep.offer()
+        saving[call.id] = asyncio.create_task(call.save_state("meanwhile"))
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in saving.values())
+    assert kept.keep is not None
+    assert await kept.keep.take_back()
+    await saving[kept.id]
+    assert world.store.row(kept.id).saved_state == "meanwhile"
+    world.store.take(moved.id)
+    assert moved.keep is not None
+    assert not await moved.keep.take_back()
+    world.say(ended.id, "terminated")
+    for call in (moved, ended):
+        with pytest.raises(CallEndedError, match="its state is not saved"):
+            await saving[call.id]
+        assert world.store.row(call.id).saved_state == "before"
+
+
+async def test_a_bot_that_saves_its_state_as_its_call_moves_has_not_failed(
+    world: KeptWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    saving = asyncio.Event()
+
+    @world.bot.on_call
+    async def talk(call: HostedCall) -> None:
+        await saving.wait()
+        await call.save_state("too late")
+
+    call = await world.established()
+    assert call.keep is not None
+    assert await call.keep.offer()
+    saving.set()
+    world.store.take(call.id)
+    world.say(call.id, "terminated")
+    await asyncio.wait_for(call.wait_closed(), 5)
+    assert call.bot_error is None
+    assert [line for line in caplog.records if line.levelname in ("WARNING", "ERROR")] == []
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
@@ -207,10 +254,9 @@ async def test_a_bots_state_is_a_copy_and_waits_for_its_store(world: KeptWorld) 
     assert world.store.row(call.id).saved_state == {"turn": 1, "said": ["hello"]}
     call.saved_state["said"].clear()
     assert call.saved_state == {"turn": 1, "said": ["hello"]}
-    await call.save_state("x" * 65_534)
+    assert await call.save_state("x" * 65_534)
     world.store.away = AWAY
-    with pytest.raises(TimeoutError, match="written later"):
-        await call.save_state("later")
+    assert not await call.save_state("later")
     world.store.away = None
     await eventually(lambda: world.store.row(call.id).saved_state == "later")
 
@@ -253,6 +299,27 @@ async def test_a_meeting_is_joined_again_with_new_media_in_its_next_epoch(
     await eventually(lambda: ran[1:] == [("rejoined", True, {"turn": 7})])
     await eventually(lambda: world.store.row(new.id).state == "established")
     assert world.store.row(new.id).epoch == 2
+
+
+async def test_word_of_the_leg_that_was_replaced_is_done_with_and_asked_about_nowhere(
+    world: KeptWorld,
+) -> None:
+    old = await world.calls.join(join_url=LINK)
+    await world.crash()
+    world.calls._ended.clear()  # Another process knows of none.
+    row = await world.store.claim(old.lineage, 1, OWN)
+    assert row is not None
+
+    def end_old(call_id: str) -> None:
+        world.say(old.id, "terminated")
+
+    world.service.during_create = end_old
+    new = await world.calls.join_again(row)
+    await world.post(notification(old.id, state="terminated"), message_id="late")
+    await eventually(lambda: world.store.done == [1])
+    assert old.id not in world.service.asked
+    assert world.calls.unknown == 0
+    assert [call.id for call in world.calls] == [new.id]
 
 
 async def test_without_a_handler_of_its_own_a_rejoined_call_is_the_calls(

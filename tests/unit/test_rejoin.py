@@ -26,7 +26,7 @@ def test_start_joins_a_meeting_again_with_new_media_and_ends_the_old_leg() -> No
             (body,) = world.cloud.created
             assert body["meetingInfo"] == MEETING["meetingInfo"]
             assert body["chatInfo"] == MEETING["chatInfo"]
-            assert body["callbackUri"] == "https://a.test/api/calls"
+            assert body["callbackUri"] == "https://a.test/api/calls/a/l1"
             assert world.cloud.epochs["l1"] == 2
             assert "old-l1" not in world.cloud.known
             assert set(world.cloud.known) == {call.id}
@@ -133,6 +133,7 @@ def test_creation_whose_call_is_told_of_after_all_comes_back() -> None:
             info = await world.cloud.get("old-l1")
             assert info is not None
             assert node.calls.on_found is not None
+            await eventually(lambda: node.fleet.rejoin.awaited == {"l1"})
             node.calls.on_found(world.row(), info)
             await eventually(lambda: len(node.calls) == 1)
             assert world.row().call_id == next(iter(node.calls)).id

@@ -225,3 +225,21 @@ async def test_a_file_of_an_earlier_version_is_copied_and_stays(
     assert "1 rows copied" in result.output
     checked = check_file(path)
     assert (checked.version, checked.rows["users"]) == (1, 1)
+
+
+async def test_the_files_of_service_and_host_go_into_one_database(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    service, host = tmp_path / "service.db", tmp_path / "host.db"
+    of_service = await open_store(None, service)
+    await of_service.add_user(UserRow("user-1", "Anna", "token-1"))
+    await of_service.close()
+    of_host = await open_host_store(None, host, "a")
+    await of_host.add_call(replace(HOSTED, owner="a"))
+    await of_host.close()
+    url = postgres.new_database()
+    for file in (host, service):
+        copied = await run("copy", str(file), url)
+        assert copied.exit_code == 0, copied.output
+    checked = json.loads((await run("check", url, "--json")).output)
+    assert (checked["rows"]["users"], checked["rows"]["host_calls"]) == (1, 1)

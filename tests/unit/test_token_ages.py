@@ -9,6 +9,7 @@ import jwt
 import msal
 import pytest
 import requests
+from msal.exceptions import MsalServiceError
 
 from mixminus.control.client import tokens as client_tokens
 from mixminus.control.client.tokens import RENEW_S as TOKEN_RENEW_S
@@ -26,6 +27,7 @@ class Authority:
 
     def __init__(self) -> None:
         self.is_there = True
+        self.problem: Exception = requests.ConnectionError("nobody listens")
         self.given = self.asked = 0
         self.refresh_in_s: int | None = None
 
@@ -38,7 +40,7 @@ class Authority:
     def acquire_token_for_client(self, scopes: list[str]) -> dict[str, Any]:
         self.asked += 1
         if not self.is_there:
-            raise requests.ConnectionError("nobody listens")
+            raise self.problem
         self.given += 1
         answer: dict[str, Any] = {"access_token": f"token {self.given}", "expires_in": TOKEN_S}
         return answer if self.refresh_in_s is None else answer | {"refresh_in": self.refresh_in_s}
@@ -66,9 +68,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
+@pytest.mark.parametrize(
+    "problem",
+    [
+        requests.ConnectionError("nobody listens"),
+        MsalServiceError("HTTP Error: 503", error=None, error_description=None),
+    ],
+)
 async def test_a_token_is_used_to_its_end_while_the_authority_is_away(
-    authority: Authority, clock: Clock
+    authority: Authority, clock: Clock, problem: Exception
 ) -> None:
+    authority.problem = problem
     credentials = ClientCredentials(AUTHORITY, "app", "secret")
     assert await credentials.token() == "token 1"
     authority.is_there = False

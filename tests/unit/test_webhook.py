@@ -241,6 +241,10 @@ def test_notifications_come_in_their_order() -> None:
         (body(entry(), entry(resourceUrl="/users/1")), r"value\[1\].resourceUrl"),
         (body(entry(resourceData="x")), r"value\[0\].resourceData"),
         (body(*[entry()] * 257), "at most 256"),
+        (body(entry(resourceUrl="/communications/calls/a\0b")), r"resourceUrl: expected ids"),
+        (body(entry(resourceUrl="/communications/calls/" + "a" * 513)), r"expected ids, got 'aaa"),
+        (body(entry(resourceUrl="/communications/calls/ ")), r"resourceUrl: expected ids, got ' '"),
+        (body(entry(resourceData={"id": "a\0b"})), r"value\[0\].resourceData.id: expected an id"),
     ],
     ids=lambda value: value[:16].decode("latin-1") if isinstance(value, bytes) else "",
 )

@@ -46,6 +46,7 @@ def _instance(one: dict[str, Any], asked: str) -> InstanceView:
 def _call(one: dict[str, Any]) -> OwnedCallView:
     peer = one["peer"]
     return OwnedCallView(
+        lineage=one["lineage"],
         call_id=one["callId"],
         owner=one["owner"],
         title=peer.get("displayName") or peer.get("id") or "",

@@ -47,7 +47,7 @@ START_S: Final = 10.0
 """How long the start waits for the calls that come back, before it says that the host stands."""
 
 FENCE, BEATS, WATCH = "fence", "beats", "watch"
-DRAIN, FEWER, REJOIN = "drain", "fewer", "rejoin "
+DRAIN, FEWER, REJOIN, WORD = "drain", "fewer", "rejoin ", "word of "
 """What the tasks are called; those that bring a call back have its lineage after that."""
 
 
@@ -130,7 +130,7 @@ class HostFleet:
         store = self._keeping.store
         self._failed = asyncio.get_running_loop().create_future()
         await store.register(self._row())
-        self._calls.on_found = self._found
+        self._calls.on_found, self._calls.on_link_lost = self._found, self._start_rejoin
         self._gate.arm(self.fence, self._calls.is_left)
         self._offs += [store.on_wake(self._be_woken), self._admission.on_change(self._changed)]
         self._spawn(self.fence.keep(), FENCE)
@@ -138,13 +138,16 @@ class HostFleet:
         count = await self.takeover.begin()
         await self._look_around()
         if count:
-            log.info("%s: calls of before that come back: %d", self.instance, count)
+            log.info("%s: calls that were its own and come back: %d", self.instance, count)
             await self._settle()
+        others = [row.instance for row in self.watch.living if row.instance != self.instance]
+        if others:
+            log.info("%s: shares its store with %s", self.instance, ", ".join(sorted(others)))
         self._spawn(self._watch(), WATCH)
 
     async def stop_taking(self) -> None:
         """Take nothing more over, and bring nothing more back: before the calls are ended."""
-        self._calls.on_found = None
+        self._calls.on_found = self._calls.on_link_lost = None
         await self.asking.close()
         tasks = [task for task in self._tasks if task.get_name() not in (FENCE, BEATS)]
         await _cancel(tasks)
@@ -284,7 +287,8 @@ class HostFleet:
     # What happens to us.
 
     def _start_rejoin(self, row: HostCallRow) -> None:
-        self._spawn(self._bring_back(row), REJOIN + row.lineage)
+        # No start waits for word of a call without an id: that may take a minute.
+        self._spawn(self._bring_back(row), (WORD if row.call_id is None else REJOIN) + row.lineage)
 
     def _holds(self, row: HostCallRow) -> bool:
         if row.lineage in self.rejoin.busy:
@@ -355,6 +359,7 @@ class HostFleet:
             calls=len(self._calls),
             is_draining=self._admission.draining,
             beat=0,
+            app_id=self._keeping.app_id,
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:

@@ -130,6 +130,7 @@ class Moving:
                     await call.wait_ended()
             except TimeoutError:
                 log.warning("call %s: %s took it, and it was not ended", call.id, taker)
+        log.info("call %s: goes on at %s", call.id, taker)
         call.let_go(f"moved to {taker}")
 
     async def _await_taker(self, call: Movable, keep: Kept) -> str | None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from ...store.host_base import HostCallRow, HostStore
 from .placement import preferred, takes_calls
-from .watching import BeatWatch
+from .watching import DEAD_AFTER_S, BeatWatch
 
 log = logging.getLogger("mixminus.control.host")
 
@@ -18,6 +18,10 @@ and for our own that nobody here stands for."""
 
 FORGET_LOOKS: Final = 600
 """Every so many looks what is done with for long is removed from the store."""
+
+GONE_S: Final = 86_400.0
+"""How long an instance is silent until its row is removed: one that is started again has a new one.
+What a frozen one had is another's long before."""
 
 
 class Takeover:
@@ -43,6 +47,7 @@ class Takeover:
         self._store, self._start, self._holds = store, start, holds
         self._may_take = may_take
         self._looks = 0
+        self._dead: frozenset[str] = frozenset()
         self._seen: set[tuple[str, int]] = set()
         self._stray: set[tuple[str, int]] = set()
         self.taken = 0
@@ -68,19 +73,40 @@ class Takeover:
         self._looks += 1
         store = self._store()
         dead = self._watch.dead
+        for instance in sorted(self._dead - dead):
+            log.info("%s: beats again, or is gone from the store", instance)
         rows: list[HostCallRow] = []
         if self._may_take():
             rows += await store.living(None)
             for instance in sorted(dead):
-                rows += await store.living(instance)
+                left = await store.living(instance)
+                if instance not in self._dead:
+                    log.warning(
+                        "%s: no beat for %.0f s: it is held for dead, and its calls, %d, are taken"
+                        " over",
+                        *(instance, DEAD_AFTER_S, len(left)),
+                    )
+                rows += left
                 if preferred(instance, self._takers()) == self._own:
                     # What came in and was given to it, and that it has not even begun with.
                     self.readdressed += await store.readdress(instance, self._own)
+        self._dead = dead
         if self._looks % FORGET_LOOKS == 0:
             await store.forget()
+            if self._may_take():
+                await self._forget_dead(rows)
         if self._looks % STRAY_LOOKS == 0:
             rows += await self._strays(await store.living())
         self._take(rows)
+
+    async def _forget_dead(self, rows: Iterable[HostCallRow]) -> None:
+        """Remove the instances that were silent for a day and have no call: nobody starts them."""
+        owners = {row.owner for row in rows}
+        for one in self._watch.rows:
+            still_s = self._watch.still_s(one.instance)
+            if one.instance != self._own and still_s >= GONE_S and one.instance not in owners:
+                log.info("%s: silent for a day: it is removed from the store", one.instance)
+                await self._store().leave(one.instance, one.incarnation)
 
     def _take(self, rows: Iterable[HostCallRow]) -> None:
         takers = self._takers()

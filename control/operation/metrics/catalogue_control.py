@@ -170,6 +170,11 @@ HOST: Final = (
         "Times the process stood still for over 6 s, and was shut off until its store answered.",
     ),
     M(
+        "mixminus_host_stale_writes_total",
+        "counter",
+        "Writes of calls that the store refused: another host had the call by then.",
+    ),
+    M(
         "mixminus_fence_open",
         "gauge",
         "0 while the host sends nothing: its calls may be another's.",

@@ -89,8 +89,9 @@ async def _answer(live: LiveCall, request: AnswerRequest) -> None:
         await live.take(request.callback_uri, changes)
         is_answered = await live.dispatch(cs.BotAnswered(), may_wait=False)
     except StoreError:
-        # Half answered it is of no use to anybody.
-        live.end(cs.INTERNAL_FAILURE)
+        # The bot is told so: the call rings on, and can be answered again.
+        live.step_out()
+        await media.close()
         raise
     if not is_answered:
         if live.call.state is CallState.REDIRECTING:

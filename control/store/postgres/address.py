@@ -11,7 +11,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from ..base import StoreError
+from ..base import StoreUrlError
 
 CONNECT_S: Final = 5
 """How long making the connection may take."""
@@ -55,11 +55,11 @@ class Address:
 def parse(url: str) -> Address:
     """Return the address that *url* gives.
 
-    Raises: StoreError, which says nothing of it: any part may be a misplaced password.
+    Raises: StoreUrlError, which says nothing of it: any part may be a misplaced password.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgresql", "postgres"):
-        raise StoreError("store_url: expected postgresql://user@host:port/database")
+        raise StoreUrlError("store_url: expected postgresql://user@host:port/database")
     try:
         parameters = conninfo_to_dict(url)
     except psycopg.Error:
@@ -78,8 +78,8 @@ def parse(url: str) -> Address:
     return Address(shown, dict(parameters))
 
 
-def _unreadable() -> StoreError:
-    return StoreError(
+def _unreadable() -> StoreUrlError:
+    return StoreUrlError(
         "store_url: expected postgresql://user:password@host:port/database, with %40 for @, %3A"
         " for : and %2F for / in a password"
     )

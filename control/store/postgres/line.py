@@ -54,8 +54,11 @@ class Line:
         except psycopg.Error as error:
             words = f"cannot open the store {self._address.shown}: {self._address.clean(error)}"
             if is_away(self._address):
-                raise StoreAwayError(words, RETRY_AFTER_S) from error
-            raise StoreError(words) from error
+                remedy = "start the server, or mend host and port in store_url"
+                raise StoreAwayError(f"{words}: {remedy}", RETRY_AFTER_S) from error
+            raise StoreError(
+                f"{words}: the server is there: mend user, password or database in store_url"
+            ) from error
 
     def commit(self, works: Sequence[Work]) -> None:
         """Do *works* as one transaction; on a new connection, when the old one has broken.

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
+from ..base import StoreError
 from .address import Address, parse
 from .holding import LOCK, holder, one
 from .line import is_away
@@ -58,6 +59,8 @@ def look(url: str) -> Seen:
             _examine(connection, seen)
     except psycopg.Error as error:
         _unreachable(address, error, seen)
+    except StoreError as error:
+        seen.say(str(error), "Name another database in store_url, or bring this one back.")
     return seen
 
 

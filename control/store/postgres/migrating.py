@@ -6,6 +6,7 @@ import psycopg
 from psycopg import errors
 
 from ..base import StoreError
+from ..migrations import TABLES, tables_gone
 from .address import Address
 from .holding import MIGRATION_LOCK, one
 from .migrations import MAKE_SCHEMA, MAKE_VERSION, MIGRATIONS, SCHEMA
@@ -26,6 +27,11 @@ def migrate(connection: psycopg.Connection, address: Address) -> None:
             )
         if found < len(MIGRATIONS):
             _migrate(connection)
+        rows = connection.execute(
+            b"SELECT tablename FROM pg_tables WHERE schemaname = %s", (SCHEMA,)
+        )
+        if gone := TABLES.difference(row[0] for row in rows):
+            raise StoreError(tables_gone(address.shown, gone))
     except errors.InsufficientPrivilege as error:
         raise StoreError(
             f"{address.shown}: its user may not make or use the schema {SCHEMA}"
@@ -34,11 +40,29 @@ def migrate(connection: psycopg.Connection, address: Address) -> None:
 
 
 def version(connection: psycopg.Connection) -> int:
-    """Return the version of the tables; 0: there are none."""
+    """Return the version of the tables; 0: there are none.
+
+    Raises: StoreError when another program's tables are there, or what is left of ours;
+        psycopg.Error.
+    """
     table = f"{SCHEMA}.version"
     if one(connection, b"SELECT to_regclass(%s)", (table,)) is None:
         return 0
-    return int(one(connection, b"SELECT version FROM mixminus.version"))
+    try:
+        found = connection.execute(b"SELECT v.version FROM mixminus.version v").fetchall()
+    except errors.UndefinedColumn as error:
+        raise _no_version("no column of that name") from error
+    if len(found) != 1 or not isinstance(found[0][0], int):
+        raise _no_version(f"{len(found)} rows: {[row[0] for row in found[:3]]!r}")
+    return found[0][0]
+
+
+def _no_version(got: str) -> StoreError:
+    return StoreError(
+        f"the schema {SCHEMA} there is no store of ours, or damaged: expected one number in its"
+        f" table version, got {got}: nothing was changed; name another database in store_url, or"
+        " bring this one back from a backup"
+    )
 
 
 def _migrate(connection: psycopg.Connection) -> None:

@@ -220,4 +220,8 @@ MIGRATIONS: Final[tuple[bytes, ...]] = (
     CREATE INDEX host_requests_asked ON host_requests (instance, position) WHERE is_taken = 0;
     CREATE INDEX host_requests_old ON host_requests (asked_us);
     """,
+    b"""
+    -- None: written by a version that did not say it.
+    ALTER TABLE host_instances ADD COLUMN app_id TEXT COLLATE "C";
+    """,
 )

@@ -1,12 +1,13 @@
 // The bots that can be placed: what each can do, and where it is now.
 
-import { html, memo, useMemo, useState } from "../preact.js";
+import { html, memo, useEffect, useMemo, useRef, useState } from "../preact.js";
 import { useResource } from "../api.js";
+import { percent } from "../format.js";
 import { Empty, Loaded } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { Copy } from "../parts/json.js";
 import { Page } from "../parts/page.js";
-import { Chip } from "../parts/state.js";
+import { CallState, Chip } from "../parts/state.js";
 import { href } from "../router.js";
 import { isOver, useStore } from "../store.js";
 import { PlaceBot } from "./start.js";
@@ -15,8 +16,23 @@ const SKILLS = [
   ["canBeCalled", "Can be called"], ["canCall", "Can call people"], ["canJoin", "Can join meetings"],
 ];
 
+/** As often as a host says that it lives. */
+const FLEET_LOOK_MS = 3000;
+
+/** Ask again and again once there is a fleet: hosts come, go and fall silent without a word to this page. */
+function useFleetNews({ data, reload }) {
+  const isFleet = useRef(false);
+  isFleet.current ||= data?.bots.some((bot) => bot.instances.length > 0) ?? false;
+  useEffect(() => {
+    if (!isFleet.current) return undefined;
+    const timer = setInterval(() => document.hidden || reload(), FLEET_LOOK_MS);
+    return () => clearInterval(timer);
+  }, [isFleet.current, reload]);
+}
+
 export function BotsView() {
   const resource = useResource("bots");
+  useFleetNews(resource);
   const calls = useStore((state) => state.callList);
   const live = useMemo(() => calls.filter((row) => !isOver(row) && row.bot !== null), [calls]);
   return html`
@@ -34,23 +50,33 @@ export function BotsView() {
 const STATES = { alive: ["good", "Alive"], draining: ["warn", "Draining"], silent: ["bad", "Silent"] };
 
 function Fleet({ bot }) {
+  const own = bot.instances.find((host) => host.isAsked)?.name;
   return html`
     <table class="small-text bot-fleet">
       <caption class="visually-hidden">Hosts of ${bot.name}</caption>
-      <thead><tr><th scope="col">Host</th><th scope="col">State</th><th scope="col">Calls</th>
-        <th scope="col">Load</th></tr></thead>
+      <thead><tr><th scope="col">Host</th><th scope="col">State</th><th scope="col" class="num">Calls</th>
+        <th scope="col" class="num">Load</th></tr></thead>
       <tbody>${bot.instances.map((host) => html`
         <tr key=${host.name}>
           <th scope="row" class="truncate">${host.name}${host.isAsked && html` <span class="quiet">(this one)</span>`}</th>
           <td><${Chip} is=${STATES[host.state][0]}>${STATES[host.state][1]}<//></td>
-          <td>${host.calls} of ${host.capacity}</td>
-          <td>${Math.round(100 * host.loadRatio)} %</td></tr>`)}</tbody>
+          <td class="num">${host.calls}<span class="quiet"> of ${host.capacity}</span></td>
+          <td class="num">${host.state === "silent" ? "–" : percent(host.loadRatio)}</td></tr>`)}</tbody>
     </table>
-    ${bot.ownedCalls.length > 0 && html`<details class="small-text"><summary>Who has which call</summary>
+    ${bot.ownedCalls.length > 0 && html`<details class="small-text"><summary>Who has which call (${bot.ownedCalls.length})</summary>
       <ul class="bot-owners">${bot.ownedCalls.map((call) => html`
-        <li key=${call.callId ?? call.title}>${call.title || call.callId}${" "}
-          <span class="quiet">${call.owner ?? "offered to all"}, ${call.state}</span></li>`)}</ul></details>`}`;
+        <${Owned} key=${call.lineage} call=${call} own=${own} />`)}</ul></details>`}`;
 }
+
+// Only this host's own calls have a page here.
+const Owned = ({ call, own }) => html`
+  <li>
+    <span class="truncate">${call.owner === own && call.callId !== null
+      ? html`<a href=${href("calls", call.callId)}>${call.title || "a call"}</a>` : call.title || "a call"}${" "}
+      ${call.callId !== null && html`<code class="quiet">${call.callId.slice(0, 8)}</code>`}</span>
+    <span class="quiet">${call.owner ?? "offered to all"}${call.epoch > 1 && `, epoch ${call.epoch}`}</span>
+    <${CallState} name=${call.state} />
+  </li>`;
 
 const Bot = memo(({ bot, live }) => {
   const [isPlacing, setPlacing] = useState(false);
