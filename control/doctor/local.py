@@ -9,6 +9,7 @@ from typing import Final
 
 from ..devfile import DEV_FILE_NAME, DevFile, DevFileError
 from ..host.hostfile import HOST_FILE_NAME, HostFile, HostFileError
+from ..state_dir import SERVICE_LOCK
 from .findings import Finding, Level
 from .graph import check_token, fetch_token
 from .network import Answer, ask, in_own_thread
@@ -17,8 +18,6 @@ from .situation import Situation
 SERVICE: Final = "call service"
 HOST: Final = "bot host"
 LOCAL_S: Final = 5.0
-LOCK_NAME: Final = ".service.lock"
-"""What a running call service holds in its state directory."""
 
 
 async def check_local(situation: Situation, answers: list[Answer]) -> list[Finding]:
@@ -37,7 +36,7 @@ async def check_local(situation: Situation, answers: list[Answer]) -> list[Findi
 
 def own_pids(situation: Situation) -> set[int]:
     """Return the processes that work in the state directories."""
-    pids = set(lock_holders(situation.service.state_dir / LOCK_NAME))
+    pids = set(lock_holders(situation.service.state_dir / SERVICE_LOCK))
     if (situation.host.state_dir / HOST_FILE_NAME).exists():
         try:
             pids.add(HostFile.load(situation.host.state_dir).pid)

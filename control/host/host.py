@@ -32,6 +32,7 @@ from ..operation.settings import OperationSettings
 from ..replay.capture import HostCaptures
 from ..serving import AsgiApp, HttpsServer
 from ..settings import HostSettings
+from ..state_dir import HOST_LOCK, hold_state_dir
 from ..store.opening import open_host_store
 from ..tls import LOCAL_HOSTS, Certificate, LocalAuthority, client_context
 from .acs import AcsSettings, HostAcs
@@ -187,8 +188,8 @@ class BotHost:
     async def __aenter__(self) -> Self:
         """Start serving.
 
-        Raises: ConfigError and PluginError, which name the setting; StoreError; PortInUseError,
-                and what the certificate's files or addresses may raise as OSError.
+        Raises: ConfigError and PluginError, which name the setting; StoreError; PortInUseError;
+                StateDirInUseError; what the certificate's files or addresses raise as OSError.
         """
         check_paths(self.settings)
         self.operation.phases.end("process")
@@ -206,6 +207,7 @@ class BotHost:
             await stack.enter_async_context(self.recordings)
             stack.push_async_callback(self.keeping.close)
             await self.keeping.open()
+            stack.callback(os.close, self._hold_state_dir())
             self.operation.phases.end("store")
             counted = HttpCounts(CallRequests(create_app(self), self.operation.traces), ROLE)
             for source in (self._metrics, counted):
@@ -416,6 +418,12 @@ class BotHost:
         return await open_host_store(
             None if url is None else url.get_secret_value(), path, self.keeping.instance
         )
+
+    def _hold_state_dir(self) -> int:
+        # Two hosts with names of their own may share a store, but not host.json and the keys.
+        state_dir = self.settings.state_dir
+        taken = f"another bot host works in {state_dir}: give this one a state_dir of its own"
+        return hold_state_dir(state_dir, HOST_LOCK, taken)
 
     def _host_file(self) -> HostFile:
         settings = self.settings

@@ -178,7 +178,7 @@ class CallMaking:
         self._expect_not_closing()
         if row.call_id is not None:
             # The service tells of its end: that says nothing of the call that takes its place.
-            self._strangers.leave(row.call_id)
+            self._strangers.leave(row.call_id, row.tenant_id)
         with self.concerns.made():
             keep = self._keep_of(row)
             is_app = row.media == "app"

@@ -101,7 +101,7 @@ class CallReceiving(CallMaking):
             return Delivery.TAKEN
         if self._is_closing:
             return Delivery.UNKNOWN
-        if self._strangers.is_nobody(key):
+        if self._strangers.is_nobody(key, tenant_id):
             self._drop(notification)
             return Delivery.UNKNOWN
         return Delivery.TAKEN if self._strangers.take(notification, tenant_id) else Delivery.FULL

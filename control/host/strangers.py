@@ -29,6 +29,10 @@ MAX_NOBODY: Final = 1024
 _UNDASHED: Final = re.compile(r"[0-9A-Fa-f]{32}\Z")
 
 
+_Key = tuple[str, str]
+"""A call's id and its tenant: what another tenant says of the same id is about another call."""
+
+
 class Strangers:
     """The calls that are being asked about. Thread: the loop's.
 
@@ -50,25 +54,25 @@ class Strangers:
         self._adopt = adopt
         self._release = release
         self._drop = drop
-        self._waiting: dict[str, list[Notification]] = {}
+        self._waiting: dict[_Key, list[Notification]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._nobody: OrderedDict[str, None] = OrderedDict()
+        self._nobody: OrderedDict[_Key, None] = OrderedDict()
         self.unknown = 0
         """How many calls the service did not know either."""
 
-    def is_nobody(self, call_id: str) -> bool:
-        """Whether the service said that it knows no such call, or we have left it."""
-        return normal_id(call_id) in self._nobody
+    def is_nobody(self, call_id: str, tenant_id: str) -> bool:
+        """Whether the service said that *tenant_id* has no such call, or we have left it."""
+        return _key(call_id, tenant_id) in self._nobody
 
-    def leave(self, call_id: str) -> None:
+    def leave(self, call_id: str, tenant_id: str) -> None:
         """Drop what comes about a call from now on, without asking: another leg took its place."""
-        self._nobody[normal_id(call_id)] = None
+        self._nobody[_key(call_id, tenant_id)] = None
         if len(self._nobody) > MAX_NOBODY:
             self._nobody.popitem(last=False)
 
     def take(self, notification: Notification, tenant_id: str) -> bool:
         """Keep *notification* until its call is known; False when there are too many."""
-        key = normal_id(notification.call_id)
+        key = _key(notification.call_id, tenant_id)
         waiting = self._waiting.get(key)
         if waiting is not None:
             if len(waiting) >= MAX_WAITING and sequence_of(notification) is None:
@@ -82,7 +86,7 @@ class Strangers:
         self._waiting[key] = [notification]
         task = asyncio.create_task(
             self._find(key, plain_id(notification), tenant_id, lineage_of(notification)),
-            name=f"stranger {key}",
+            name=f"stranger {key[0]}",
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -95,7 +99,7 @@ class Strangers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _find(self, key: str, call_id: str, tenant_id: str, lineage: str | None) -> None:
+    async def _find(self, key: _Key, call_id: str, tenant_id: str, lineage: str | None) -> None:
         try:
             call = await self._ask(call_id, tenant_id)
             if call is not None and call.id:
@@ -108,9 +112,13 @@ class Strangers:
         finally:
             waiting = self._waiting.pop(key, [])
         self.unknown += 1
-        self.leave(key)
+        self.leave(*key)
         for notification in waiting:
             self._drop(notification)
+
+
+def _key(call_id: str, tenant_id: str) -> _Key:
+    return normal_id(call_id), tenant_id.casefold()
 
 
 def plain_id(notification: Notification) -> str:

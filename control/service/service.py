@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import secrets
@@ -22,6 +21,7 @@ from ..operation.metrics import HttpCounts, add_metrics
 from ..operation.operation import Operation
 from ..operation.settings import OperationSettings
 from ..serving import AsgiApp, HttpsServer, listening_socket
+from ..state_dir import SERVICE_LOCK, hold_state_dir
 from ..store.base import AppRow, MeetingRow, Store, StoreError
 from ..store.opening import SERVICE_FILE, open_store
 from ..store.rows import secret_of
@@ -69,10 +69,6 @@ if TYPE_CHECKING:
     from ..console.console import Console
 
 log = logging.getLogger("mixminus.control.service")
-
-
-class StateDirInUseError(OSError):
-    """Another call service works in that state directory."""
 
 
 class CallService:
@@ -130,7 +126,11 @@ class CallService:
     async def _start(self, exits: AsyncExitStack) -> None:
         settings, state_dir = self._settings, self._settings.state_dir
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        exits.callback(os.close, _lock_directory(state_dir))
+        taken = (
+            f"another call service works in {state_dir}: use it with `mixminus serve --dev-file"
+            f" {state_dir / DEV_FILE_NAME} --state OTHER`, or give this one another --state"
+        )
+        exits.callback(os.close, hold_state_dir(state_dir, SERVICE_LOCK, taken))
         authority = LocalAuthority(state_dir)
         sock = listening_socket(
             "127.0.0.1" if settings.bind == "localhost" else settings.bind, settings.port
@@ -339,17 +339,3 @@ def _dev_file(
 async def _signing_key(store: Store, name: str) -> SigningKey:
     """Return the key kept under *name*; a new one the first time. Raises: StoreError."""
     return secret_of(name, await store.secret(name, new_key_pem), SigningKey)
-
-
-def _lock_directory(state_dir: Path) -> int:
-    """Hold the state directory for this process; return the descriptor that holds it."""
-    descriptor = os.open(state_dir / ".service.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StateDirInUseError(
-            f"another call service works in {state_dir}: use it with `mixminus serve --dev-file"
-            f" {state_dir / DEV_FILE_NAME} --state OTHER`, or give this one another --state"
-        ) from None
-    return descriptor

@@ -24,6 +24,7 @@ from mixminus.control.host.hostfile import HostFile
 from mixminus.control.service.service import CallService
 from mixminus.control.service.settings import ServiceSettings
 from mixminus.control.settings import HostSettings
+from mixminus.control.state_dir import StateDirInUseError
 from mixminus.control.tls import LocalAuthority, client_context
 from mixminus.media.descriptor import MediaSessionDescriptor
 from mixminus.media.pcm import Pcm, level_dbov
@@ -328,6 +329,21 @@ async def test_a_host_with_a_certificate_of_its_own_is_found(world: World, tmp_p
             verify=client_context(found.ca_file), trust_env=False
         ) as http:
             assert (await http.get(f"{found.url}/healthz")).json()["role"] == "bot host"
+
+
+async def test_one_state_directory_is_one_hosts(world: World, tmp_path: Path) -> None:
+    dev = world.service.dev_file
+    first, second = (
+        HostSettings.from_dev_file(dev, state_dir=tmp_path / "other", instance=name)
+        for name in ("one", "two")
+    )
+    async with BotHost(Bot(), first, platform=world.platform) as host:
+        with pytest.raises(StateDirInUseError, match="give this one a state_dir of its own"):
+            async with BotHost(Bot(), second, platform=world.platform):
+                raise AssertionError("a second host started")
+        assert HostFile.load(first.state_dir).url == host.url
+    async with BotHost(Bot(), second, platform=world.platform):
+        pass
 
 
 async def test_a_post_with_a_bad_token_is_refused(world: World) -> None:

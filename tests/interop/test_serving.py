@@ -14,7 +14,7 @@ import pytest
 
 from mixminus.control.cli import run
 from mixminus.control.devfile import DevFile
-from mixminus.control.service.service import CallService, StateDirInUseError
+from mixminus.control.service.service import CallService
 from mixminus.control.service.settings import ServiceSettings
 from mixminus.control.serving import (
     HttpsServer,
@@ -24,6 +24,7 @@ from mixminus.control.serving import (
     Send,
     listening_socket,
 )
+from mixminus.control.state_dir import StateDirInUseError
 from mixminus.control.tls import LOCAL_HOSTS, LocalAuthority, client_context
 from tests.support import eventually
 

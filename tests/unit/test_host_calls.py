@@ -318,6 +318,15 @@ async def test_unknown_calls_are_told_from_ended_ones(world: World) -> None:
     assert world.say(call.id, "terminated") is Delivery.TAKEN
 
 
+async def test_what_another_tenant_asks_of_a_call_does_not_silence_it(world: World) -> None:
+    told = notification("0000-0009", state="established")
+    assert world.calls.deliver(told, "another tenant") is Delivery.TAKEN
+    await eventually(lambda: world.calls.unknown == 1)
+    assert world.say("0000-0009", "established") is Delivery.TAKEN, "asked for its own tenant"
+    await eventually(lambda: world.calls.unknown == 2)
+    assert world.service.asked == ["0000-0009", "0000-0009"]
+
+
 async def test_a_bot_that_does_not_keep_up_makes_the_service_wait(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
