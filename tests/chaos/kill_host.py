@@ -86,7 +86,7 @@ async def play(run: Run) -> None:
                 print(f"  {number + 1} rounds, {told}", flush=True)
             # What is lost is told once, and replaced; so is what was ended: as many calls again.
             meetings = [meeting for meeting in meetings if meeting not in gone]
-            meetings += await _replace(stage, gone, calls - len(meetings))
+            meetings += await _as_many(stage, meetings, calls)
         outcome.notes.append(f"starts, p50 of passed and CPU time: {_phases(stage)}")
         await _judge(run, stage, found)
     outcome.figure("back after the kill, p95", percentile(found.back_s, 95), BACK_S)
@@ -213,13 +213,16 @@ def _phases(stage: Stage) -> str:
     )
 
 
-async def _replace(stage: Stage, gone: list[Meeting], count: int) -> list[Meeting]:
-    """End what is left of lost calls, and make *count* new ones."""
-    threads = {meeting.thread for meeting in gone}
+async def _as_many(stage: Stage, meetings: list[Meeting], calls: int) -> list[Meeting]:
+    """End all calls but those of *meetings*, and make as many as there are fewer than *calls*.
+
+    What nobody heard an answer of may be there: each round is about as many calls as the first.
+    """
+    staying = {meeting.thread for meeting in meetings}
     for call in _own_calls(stage):
-        if call.thread in threads:
+        if call.thread not in staying:
             await stage.graph("DELETE", f"/calls/{call.call_id}")
-    made = await stage.meetings(count)
+    made = await stage.meetings(calls - len(meetings))
     await stage.join("a", made)
     await wait_for(lambda: len(_back(stage, made, 0.0)) == len(made), LOST_S)
     return made
