@@ -19,10 +19,12 @@ class Lateness:
     calm_us: list[float] = field(default_factory=list)
     fault_us: list[float] = field(default_factory=list)
 
-    @classmethod
-    def of(cls, process: str, at_turn: Sequence[float], at_end: Sequence[float]) -> Lateness:
-        """Split what was remembered at the end where the fault began."""
-        return cls(process, list(at_turn), list(at_end[len(at_turn) :]))
+    def add(
+        self, at_begin: Sequence[float], at_turn: Sequence[float], at_end: Sequence[float]
+    ) -> None:
+        """Add a calm half and one under the fault: what was remembered as each began and ended."""
+        self.calm_us += at_turn[len(at_begin) :]
+        self.fault_us += at_end[len(at_turn) :]
 
     def judge(self, outcome: Outcome) -> None:
         """Add the ratio of both halves to *outcome*, and how late the worst ticks were."""

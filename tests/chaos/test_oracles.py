@@ -118,7 +118,11 @@ def test_lateness_is_compared_with_the_calm_half_of_the_same_run() -> None:
     calm = [100.0] * 1000
     for fault, is_met in (([140.0] * 1000, True), ([200.0] * 1000, False)):
         outcome = Outcome("fault", seed=1)
-        Lateness.of("host", calm, calm + fault).judge(outcome)
+        compared = Lateness("host")
+        compared.add([], calm, calm + fault)
+        compared.add(calm + fault, calm + fault + calm, calm + fault + calm + fault)
+        assert (compared.calm_us, compared.fault_us) == (calm + calm, fault + fault)
+        compared.judge(outcome)
         assert outcome.findings[0].is_met is is_met
         assert outcome.verdict == ("passed" if is_met else "missed")
 

@@ -44,7 +44,7 @@ async def play(run: Run) -> None:
     moved = clock.environment
     async with stage_of(run.directory, service=moved, host=moved) as stage:
         async with Webhook(stage.service.state_dir, run.directory / "hook") as hook:
-            await play_under(run, stage, jump, hook=hook, refuses=False)
+            await play_under(run, stage, jump, hook=hook, refuses=False, turns=1)
         run.outcome.expect_none("calls made after a jump that never stood", stood)
         refused = stage.hosts["a"].logged("a notification was refused")
         run.outcome.expect_none("notifications that the host refused", refused)
