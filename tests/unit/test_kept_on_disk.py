@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -112,7 +112,7 @@ class _Validator:
 
 
 @pytest.fixture
-async def webhook() -> AsyncIterator[tuple[KeptWorld, httpx.AsyncClient]]:
+async def webhook() -> AsyncIterator[tuple[KeptWorld, httpx2.AsyncClient]]:
     app = FastAPI()
     _add_error_bodies(app)
     async with kept_world_of() as world:
@@ -124,8 +124,8 @@ async def webhook() -> AsyncIterator[tuple[KeptWorld, httpx.AsyncClient]]:
             keeping=world.keeping,
         )
         _add_webhook(app, host)
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="https://host") as client:
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="https://host") as client:
             client.headers["Authorization"] = "Bearer good"
             yield world, client
 
@@ -135,7 +135,7 @@ def post_of(told: Notification) -> dict[str, Any]:
 
 
 async def test_a_post_to_any_hosts_address_is_taken_once(
-    webhook: tuple[KeptWorld, httpx.AsyncClient],
+    webhook: tuple[KeptWorld, httpx2.AsyncClient],
 ) -> None:
     world, client = webhook
     call = await world.calls.create(user="John")
@@ -148,7 +148,7 @@ async def test_a_post_to_any_hosts_address_is_taken_once(
 
 
 async def test_a_post_is_not_acknowledged_while_the_store_is_away(
-    webhook: tuple[KeptWorld, httpx.AsyncClient],
+    webhook: tuple[KeptWorld, httpx2.AsyncClient],
 ) -> None:
     world, client = webhook
     call = await world.calls.create(user="John")
@@ -166,7 +166,7 @@ async def test_a_post_is_not_acknowledged_while_the_store_is_away(
 
 
 async def test_a_post_of_another_tenants_call_is_refused_and_not_kept(
-    webhook: tuple[KeptWorld, httpx.AsyncClient],
+    webhook: tuple[KeptWorld, httpx2.AsyncClient],
 ) -> None:
     world, client = webhook
     call = await world.calls.create(user="John")

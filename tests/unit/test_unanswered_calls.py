@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -36,7 +36,7 @@ class _Validator:
 
 
 @asynccontextmanager
-async def webhook_of(path: Path) -> AsyncIterator[tuple[KeptWorld, httpx.AsyncClient]]:
+async def webhook_of(path: Path) -> AsyncIterator[tuple[KeptWorld, httpx2.AsyncClient]]:
     """A host with a store in a file, its webhook, and a call whose media the service has."""
     app = FastAPI()
     _add_error_bodies(app)
@@ -55,8 +55,8 @@ async def webhook_of(path: Path) -> AsyncIterator[tuple[KeptWorld, httpx.AsyncCl
             keeping=world.keeping,
         )
         _add_webhook(app, host)
-        client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
+        client = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app),
             base_url="https://host",
             headers={"Authorization": TENANT},
         )
