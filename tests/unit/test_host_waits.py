@@ -22,7 +22,7 @@ class Edges:
         self.failures = list(failures)
         self.dialled = 0
 
-    async def connect_link(self, leg: Any, descriptor: MediaSessionDescriptor) -> str:
+    async def connect_link(self, leg: Any, descriptor: MediaSessionDescriptor) -> Any:
         self.dialled += 1
         if self.failures:
             raise self.failures.pop(0)
@@ -43,6 +43,10 @@ def call(edges: Edges, *, rejoin_s: float = 5.0, is_peer_to_peer: bool = False) 
     )
 
 
+async def reached(live: Any, uri: str, epoch: int = 1) -> Any:
+    return await reach(live, MediaSessionDescriptor.new(uri, epoch=epoch))
+
+
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_waits, "FIRST_RETRY_S", 0.001)
@@ -58,9 +62,9 @@ async def test_a_new_call_at_an_address_without_a_link_yet_hears_at_once() -> No
 async def test_an_address_that_had_a_link_is_tried_again() -> None:
     edges = Edges()
     live = call(edges)
-    assert await reach(live, MediaSessionDescriptor.new(URI)) == "link"
+    assert await reached(live, URI) == "link"
     edges.failures = [LinkError("killed"), LinkError("not back yet")]
-    assert await reach(live, MediaSessionDescriptor.new(URI)) == "link"
+    assert await reached(live, URI) == "link"
     assert edges.dialled == 4
     edges.failures = [LinkError("another")]
     with pytest.raises(LinkError, match="another"):
@@ -69,7 +73,7 @@ async def test_an_address_that_had_a_link_is_tried_again() -> None:
 
 async def test_a_rejoin_is_tried_again_at_any_address() -> None:
     edges = Edges(LinkError("not yet"))
-    assert await reach(call(edges), MediaSessionDescriptor.new(URI, epoch=2)) == "link"
+    assert await reached(call(edges), URI, epoch=2) == "link"
 
 
 @pytest.mark.parametrize(
