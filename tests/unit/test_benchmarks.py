@@ -22,14 +22,14 @@ RUNS = {
 }
 
 
-LONG = {"plugins", "tick", "pipeline", "store", "calls"}
-"""Starting engines and children anew takes its time, however few frames there are."""
+LONGEST = {"plugins", "calls"}
+"""Starting engines, services and children anew takes its time, however little is measured."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in RUNS],
+    [pytest.param(name, marks=[pytest.mark.soak] if name in LONGEST else []) for name in RUNS],
 )
 def test_a_benchmark_prints_keeps_and_draws(tmp_path: Path, name: str) -> None:
     kept, drawn = tmp_path / "result.json", tmp_path / "result.png"
